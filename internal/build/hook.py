@@ -1,0 +1,95 @@
+"""Calls one hook of a build backend (PEP 517) in this process.
+
+usage: hook.py JOB RESULT
+JOB is JSON: {"hook": "requires"|"wheel", "mode": "pep517"|"setup.py", "backend",
+"backend_path", "out", "no_extensions", "args"}.
+RESULT gets {"requires": [...]} or {"wheel": name}.
+"""
+import importlib
+import json
+import os
+import sys
+
+
+def no_extensions():
+    """Drop what setup() would compile."""
+    import setuptools.dist
+
+    base = setuptools.dist.Distribution
+    old = base.__init__
+
+    def init(self, attrs=None):
+        if attrs:
+            for key in ("ext_modules", "cffi_modules", "rust_extensions"):
+                attrs.pop(key, None)
+        old(self, attrs)
+        self.ext_modules = None
+
+    base.__init__ = init
+
+
+def backend(job):
+    for path in reversed(job["backend_path"] or []):
+        sys.path.insert(0, os.path.abspath(path))
+    module, _, rest = job["backend"].partition(":")
+    found = importlib.import_module(module)
+    for part in filter(None, rest.split(".")):
+        found = getattr(found, part)
+    return found
+
+
+def setup_py(job):
+    """What setuptools' own hooks do, for versions that had none."""
+    import setuptools.dist
+
+    asked = []
+
+    def fetch(self, requires):
+        if isinstance(requires, str):
+            requires = [r.strip() for r in requires.splitlines() if r.strip()]
+        asked.extend(requires)
+        if job["hook"] == "requires":
+            raise SystemExit(0)
+        return []
+
+    setuptools.dist.Distribution.fetch_build_eggs = fetch
+    command = ["egg_info"] if job["hook"] == "requires" else ["bdist_wheel", "--dist-dir", job["out"]] + job["args"]
+    sys.argv = ["setup.py"] + command
+    sys.path.insert(0, os.getcwd())
+    with open("setup.py", "rb") as f:
+        code = f.read()
+    scope = {"__name__": "__main__", "__file__": os.path.abspath("setup.py"), "__builtins__": __builtins__}
+    try:
+        exec(compile(code, "setup.py", "exec"), scope)
+    except SystemExit as stop:
+        if stop.code:
+            raise
+    return asked
+
+
+def main():
+    with open(sys.argv[1]) as f:
+        job = json.load(f)
+    result = {}
+    if job["no_extensions"]:
+        no_extensions()
+    if job["mode"] == "setup.py":
+        asked = setup_py(job)
+        if job["hook"] == "requires":
+            result["requires"] = asked
+        else:
+            result["wheel"] = [n for n in os.listdir(job["out"]) if n.endswith(".whl")][0]
+    else:
+        found = backend(job)
+        # In-place builds and their switches reach setuptools by config_settings.
+        settings = {"--build-option": job["args"], "--global-option": []} if job["args"] else None
+        if job["hook"] == "requires":
+            hook = getattr(found, "get_requires_for_build_wheel", None)
+            result["requires"] = list(hook(settings)) if hook else []
+        else:
+            result["wheel"] = found.build_wheel(job["out"], settings)
+    with open(sys.argv[2], "w") as f:
+        json.dump(result, f)
+
+
+main()

@@ -1,0 +1,171 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/index"
+	"github.com/truewheel/truewheel/internal/rebuild"
+	"github.com/truewheel/truewheel/internal/sandbox"
+	"github.com/truewheel/truewheel/internal/store"
+	"github.com/truewheel/truewheel/internal/uv"
+	"github.com/truewheel/truewheel/sdist"
+	"github.com/truewheel/truewheel/wheel"
+)
+
+// common are the flags that most verbs have.
+type common struct {
+	index    string
+	offline  bool
+	cacheDir string
+	maxSize  int64
+	maxRatio int64
+}
+
+func (c *common) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&c.index, "index", "", "`URL` of the package index (default: the one your installer uses)")
+	f.BoolVar(&c.offline, "offline", false, "fetch nothing: use what is in the store")
+	c.registerStore(cmd)
+	f.Int64Var(&c.maxSize, "max-size", 4<<30, "refuse archives whose contents are larger, in `bytes`")
+	f.Int64Var(&c.maxRatio, "max-ratio", 0, "refuse members and archives compressed more than `N` times (default 1032 for wheels, 200 for sources)")
+}
+
+func (c *common) registerStore(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&c.cacheDir, "cache-dir", "", "`directory` of the store (default: $XDG_CACHE_HOME/truewheel)")
+}
+
+func (c *common) wheelLimits() wheel.Limits {
+	return wheel.Limits{MaxSize: c.maxSize, MaxRatio: c.maxRatio}
+}
+
+func (c *common) sdistLimits() sdist.Limits {
+	return sdist.Limits{MaxSize: c.maxSize, MaxRatio: c.maxRatio}
+}
+
+func (c *common) openStore() (*store.Store, error) {
+	dir := c.cacheDir
+	if dir == "" {
+		var err error
+		if dir, err = store.DefaultDir(); err != nil {
+			return nil, err
+		}
+	}
+	return store.Open(dir)
+}
+
+// client opens the store and the index.
+func (a *app) client(ctx context.Context, c *common) (*index.Client, error) {
+	st, err := c.openStore()
+	if err != nil {
+		return nil, err
+	}
+	// Asking an installer for its default takes a moment: remembered for a day.
+	var builtin string
+	if at, ok := st.Cached("settings", "builtin", &builtin); !ok || time.Since(at) > 24*time.Hour {
+		builtin = ""
+	}
+	settings, err := index.Discover(ctx, index.Config{Index: c.index, Offline: c.offline, Environ: a.environ, Builtin: builtin})
+	if err != nil {
+		return nil, err
+	}
+	if settings.Builtin && builtin == "" {
+		if err := st.Cache("settings", "builtin", settings.Index); err != nil {
+			return nil, err
+		}
+	}
+	return index.New(settings, st, a.environ)
+}
+
+// cageFlags are the flags of verbs that build.
+type cageFlags struct {
+	runtime   string
+	noCage    bool
+	timeout   time.Duration
+	memory    int64
+	disk      int64
+	processes int64
+	tries     int
+	keep      string
+}
+
+func (c *cageFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&c.runtime, "runtime", "", "OCI runtime to build with, a `program` (default: runc, then crun)")
+	f.BoolVar(&c.noCage, "no-cage", false, "build without isolation: the report says so, and the build can do what you can")
+	f.DurationVar(&c.timeout, "timeout", 30*time.Minute, "time for one build")
+	f.Int64Var(&c.memory, "max-memory", 4<<30, "memory for one build, in `bytes`")
+	f.Int64Var(&c.disk, "max-disk", 2<<30, "disk for one build, in `bytes`")
+	f.Int64Var(&c.processes, "max-processes", 512, "processes of one build")
+	f.IntVar(&c.tries, "tries", 4, "builds at most, each with a better recipe")
+	f.StringVar(&c.keep, "keep", "", "keep the unpacked sources in `directory`")
+}
+
+// rebuilder sets up everything that a rebuild needs.
+func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags) (*rebuild.Rebuilder, error) {
+	client, err := a.client(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	st := client.Store
+	b := &rebuild.Rebuilder{
+		Client: client, Store: st, Tries: cage.tries, Keep: cage.keep,
+		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
+		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
+	}
+	if b.UV, err = a.uv(ctx, client); err != nil {
+		return nil, err
+	}
+	if b.Pythons, err = env.Pythons(ctx, a.environ, st); err != nil {
+		return nil, err
+	}
+	if cage.noCage {
+		b.Uncaged = "--no-cage"
+		return b, nil
+	}
+	b.Runtime, err = sandbox.Find(ctx, cage.runtime, filepath.Join(st.Dir(), "cages"))
+	var unavailable *sandbox.UnavailableError
+	switch {
+	case errors.As(err, &unavailable) && cage.runtime == "":
+		b.Uncaged = unavailable.Reason
+	case err != nil:
+		return nil, err
+	}
+	return b, nil
+}
+
+// uv makes the pinned uv available.
+func (a *app) uv(ctx context.Context, client *index.Client) (*uv.UV, error) {
+	release, err := uv.For()
+	if err != nil {
+		return nil, err
+	}
+	path, ok := client.Store.Path(release.SHA256)
+	if !ok {
+		page, err := client.Page(ctx, "uv")
+		if err != nil {
+			return nil, fmt.Errorf("get uv %s: %w", uv.Version, err)
+		}
+		for _, f := range page.Files {
+			if f.SHA256 == release.SHA256 {
+				if path, err = client.Fetch(ctx, f); err != nil {
+					return nil, fmt.Errorf("get uv %s: %w", uv.Version, err)
+				}
+			}
+		}
+		if path == "" {
+			return nil, fmt.Errorf("get uv %s: the index has no %s with the sha256 that is known", uv.Version, release.Filename)
+		}
+	}
+	exe, err := uv.Unpack(ctx, path, release, filepath.Join(client.Store.Dir(), "tools"))
+	if err != nil {
+		return nil, err
+	}
+	return &uv.UV{Path: exe, Cache: filepath.Join(client.Store.Dir(), "uv"), Env: client.Settings.UVEnv(a.environ)}, nil
+}

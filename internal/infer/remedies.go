@@ -1,0 +1,176 @@
+package infer
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/recipe"
+)
+
+// Attempt is a recipe that was tried and what came of it.
+type Attempt struct {
+	Recipe  recipe.Recipe
+	Class   string          // of the failure, "" when a wheel was built
+	Detail  string          // of the failure, log included
+	Result  *compare.Result // nil after a failure
+	Rebuilt string          // METADATA of the rebuilt wheel
+	Name    string          // file name of the rebuilt wheel
+	Built   map[string]string
+}
+
+// score orders attempts: the more members equal the better, and any wheel is better than none.
+func (a Attempt) score() int {
+	switch {
+	case a.Result == nil:
+		return -1
+	case a.Result.Verdict == compare.Reproduced:
+		return 1 << 40
+	case a.Result.Verdict == compare.Replayed:
+		return 1 << 39
+	}
+	return a.Result.Equal<<8 - len(a.Result.Differences)
+}
+
+// Best is the index of the best attempt, the first of equals.
+func Best(tried []Attempt) int {
+	best := 0
+	for i, a := range tried {
+		if a.score() > tried[best].score() {
+			best = i
+		}
+	}
+	return best
+}
+
+// A remedy changes the recipe of an attempt that was not good enough, and
+// says why; it returns nothing when it does not know better.
+type remedy struct {
+	name  string
+	apply func(*Evidence, Attempt) []change
+}
+
+type change struct {
+	recipe recipe.Recipe
+	why    string
+}
+
+var remedies = []remedy{
+	{"python after a failure", otherPython},
+	{"front end after a failure", otherFrontEnd},
+	{"setuptools after a failure", olderSetuptools},
+	{"extensions", dropExtensions},
+	{"python tag", tagFromName},
+	{"line ends", otherLineEnds},
+	{"setuptools by METADATA", metadataSetuptools},
+	{"python by METADATA", metadataPython},
+	{"front end", legacyFrontEnd},
+}
+
+// Retry is a better recipe after those that were tried, and what is other in
+// it; ok is false when no remedy knows one.
+func Retry(e *Evidence, tried []Attempt) (r recipe.Recipe, why string, ok bool) {
+	best := tried[Best(tried)]
+	for _, rem := range remedies {
+		for _, c := range rem.apply(e, best) {
+			if !slices.ContainsFunc(tried, func(a Attempt) bool { return reflect.DeepEqual(a.Recipe, c.recipe) }) {
+				return c.recipe, c.why, true
+			}
+		}
+	}
+	return r, "", false
+}
+
+// clone is a recipe that can be changed without changing r.
+func clone(r recipe.Recipe) recipe.Recipe {
+	r.Requires, r.Constraints, r.Pins = slices.Clone(r.Requires), slices.Clone(r.Constraints), slices.Clone(r.Pins)
+	return r
+}
+
+func otherPython(e *Evidence, a Attempt) []change {
+	if a.Class != "resolve" && a.Class != "build" && a.Class != "python-missing" {
+		return nil
+	}
+	var out []change
+	order := []string{"3.9", "3.7", "3.11", "3.12", "3.8", "3.10", "3.6", "3.13"}
+	if lessVersion("3.10", a.Recipe.Python) {
+		order = []string{"3.12", "3.11", "3.13", "3.10", "3.9", "3.8"}
+	}
+	for _, v := range order {
+		if v == a.Recipe.Python {
+			continue
+		}
+		r := clone(a.Recipe)
+		r.Python = v
+		out = append(out, change{r, fmt.Sprintf("Python %s: the build failed with %s", v, a.Recipe.Python)})
+		if len(out) == 2 {
+			break
+		}
+	}
+	return out
+}
+
+func otherFrontEnd(e *Evidence, a Attempt) []change {
+	if a.Class != "build" || e.Source.SetupPy == "" {
+		return nil
+	}
+	r := clone(a.Recipe)
+	r.Mode = recipe.SetupPy
+	return []change{{r, "setup.py bdist_wheel: the hooks failed"}}
+}
+
+func olderSetuptools(e *Evidence, a Attempt) []change {
+	if a.Class != "build" || e.Source.SetupPy == "" {
+		return nil
+	}
+	r := clone(a.Recipe)
+	r.Constraints = append(r.Constraints, "setuptools<58")
+	return []change{{r, "setuptools before 58: the build failed"}}
+}
+
+func dropExtensions(e *Evidence, a Attempt) []change {
+	if a.Result == nil || !e.Filename.IsPure() || strings.HasSuffix(a.Name, "-none-any.whl") || a.Recipe.Switches.NoExtensions {
+		return nil
+	}
+	r := clone(a.Recipe)
+	r.Switches.NoExtensions = true
+	return []change{{r, "no extensions: the rebuilt wheel is not pure"}}
+}
+
+func tagFromName(e *Evidence, a Attempt) []change {
+	if a.Result == nil || a.Name == e.Filename.Filename || !strings.HasSuffix(a.Name, "-none-any.whl") {
+		return nil
+	}
+	tag := strings.Join(e.Filename.Python, ".")
+	r := clone(a.Recipe)
+	if tag == "py2.py3" {
+		r.Switches.Universal = true
+	} else {
+		r.Switches.PythonTag = tag
+	}
+	return []change{{r, fmt.Sprintf("tag %s: the rebuilt wheel is %s", tag, a.Name)}}
+}
+
+func otherLineEnds(e *Evidence, a Attempt) []change {
+	if a.Result == nil || !slices.Contains(a.Result.Causes(), "line-endings") {
+		return nil
+	}
+	r := clone(a.Recipe)
+	r.LineEnds = map[string]string{"": "crlf", "crlf": ""}[r.LineEnds]
+	return []change{{r, "other line ends in generated files"}}
+}
+
+func legacyFrontEnd(e *Evidence, a Attempt) []change {
+	if a.Result == nil || e.Source.Declared || e.Source.SetupPy == "" || a.Recipe.Mode == recipe.SetupPy {
+		return nil
+	}
+	r := clone(a.Recipe)
+	r.Mode = recipe.SetupPy
+	return []change{{r, "setup.py bdist_wheel, as was usual without pyproject.toml"}}
+}
+
+func metadataSetuptools(e *Evidence, a Attempt) []change { return nil }
+
+func metadataPython(e *Evidence, a Attempt) []change { return nil }

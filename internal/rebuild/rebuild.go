@@ -1,0 +1,477 @@
+// Package rebuild does the main job: find a published wheel and its source,
+// infer how it was made, build it again, compare, and try again on causes.
+package rebuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/internal/build"
+	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/index"
+	"github.com/truewheel/truewheel/internal/infer"
+	"github.com/truewheel/truewheel/internal/sandbox"
+	"github.com/truewheel/truewheel/internal/store"
+	"github.com/truewheel/truewheel/internal/uv"
+	"github.com/truewheel/truewheel/pypi"
+	"github.com/truewheel/truewheel/recipe"
+	"github.com/truewheel/truewheel/recipe/lock"
+	"github.com/truewheel/truewheel/report"
+	"github.com/truewheel/truewheel/sdist"
+	"github.com/truewheel/truewheel/wheel"
+)
+
+// Rebuilder holds what all rebuilds of a run share. It is safe for concurrent use.
+type Rebuilder struct {
+	Client   *index.Client
+	Store    *store.Store
+	UV       *uv.UV
+	Pythons  []env.Python
+	Runtime  *sandbox.Runtime // nil: no cage
+	Uncaged  string           // why there is none
+	Limits   sandbox.Limits
+	Wheel    wheel.Limits
+	Sdist    sdist.Limits
+	Encoders wheel.Encoders
+	Tries    int    // builds at most; 0: 4
+	Keep     string // directory that build trees are kept in; "" keeps none
+}
+
+// Target is one wheel to rebuild.
+type Target struct {
+	Name   pypi.Name
+	Wheel  pypi.File
+	Path   string     // of the wheel, when it is at hand already
+	Source *pypi.File // nil: the release has no source distribution
+	Notes  []string
+	Lock   *lock.Lock // use this and infer nothing
+}
+
+// Events tell what goes on; any field may be nil.
+type Events struct {
+	Stage func(stage string) // fetch, resolve, environment, build, compare
+	Log   io.Writer          // of the builds
+}
+
+func (e Events) stage(s string) {
+	if e.Stage != nil {
+		e.Stage(s)
+	}
+}
+
+// Outcome is a report and the files that go with it, in a directory that
+// lives until Close.
+type Outcome struct {
+	Report   *report.Report
+	Wheel    string // path of the rebuilt wheel, "" when there is none
+	Lock     []byte // of the best try, nil when nothing was resolved
+	Envelope []byte // for a replayed one
+	Log      []byte // of the best try's build
+	close    func()
+}
+
+// Close removes the outcome's files.
+func (o *Outcome) Close() {
+	if o.close != nil {
+		o.close()
+	}
+}
+
+// run is one rebuild on its way.
+type run struct {
+	*Rebuilder
+	target   Target
+	events   Events
+	report   *report.Report
+	dir      string
+	path     string // of the subject
+	subject  *wheel.Archive
+	source   *sdist.Tree
+	srcFile  *os.File
+	evidence *infer.Evidence
+	system   sdist.BuildSystem
+	tried    []attempt
+}
+
+// attempt is what is kept of a try.
+type attempt struct {
+	infer.Attempt
+	lock   *lock.Lock
+	wheel  string
+	sha256 string
+	log    []byte
+	dir    string
+	rss    int64
+	path   string // build path
+}
+
+// Failures that need no build.
+func (r *run) fail(class, format string, args ...any) {
+	r.report.Verdict = compare.Failed
+	r.report.Failure = &report.Failure{Class: class, Detail: fmt.Sprintf(format, args...)}
+}
+
+// Rebuild rebuilds one target. The error is for what stops us (a cancelled
+// context, a broken store); everything about the target stands in the report.
+func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome, error) {
+	dir, done, err := b.Store.TempDir("rebuild")
+	if err != nil {
+		return nil, err
+	}
+	r := &run{Rebuilder: b, target: t, events: ev, dir: dir, report: b.newReport(t)}
+	started := time.Now()
+	err = r.do(ctx)
+	report.Since(started, &r.report.Timings.Total)
+	if r.srcFile != nil {
+		r.srcFile.Close()
+	}
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		done()
+		return nil, err
+	}
+	o := &Outcome{Report: r.report, close: done}
+	r.outcome(o)
+	return o, nil
+}
+
+func (b *Rebuilder) newReport(t Target) *report.Report {
+	rep := &report.Report{
+		Schema:  report.Schema,
+		Subject: report.Subject{Name: string(t.Name), Filename: t.Wheel.Filename, SHA256: t.Wheel.SHA256, Size: t.Wheel.Size, URL: t.Wheel.URL},
+		Verdict: compare.Failed, Isolation: "none", Notes: slices.Clone(t.Notes),
+		Recipe: []report.Input{}, Tries: []report.Try{}, Differences: []compare.Difference{},
+	}
+	if b.Runtime != nil {
+		rep.Isolation, rep.Runtime = "caged", b.Runtime.Name()
+	}
+	if !t.Wheel.UploadTime.IsZero() {
+		rep.Subject.UploadTime = t.Wheel.UploadTime.UTC().Format(time.RFC3339Nano)
+	}
+	if w, err := pypi.ParseWheelFilename(t.Wheel.Filename); err == nil {
+		rep.Subject.Version = w.Version.String()
+	}
+	return rep
+}
+
+// do returns errors that are ours; the target's own end in r.fail.
+func (r *run) do(ctx context.Context) error {
+	r.events.stage("fetch")
+	started := time.Now()
+	ok, err := r.fetch(ctx)
+	report.Since(started, &r.report.Timings.Fetch)
+	if err != nil || !ok {
+		return err
+	}
+	var rec recipe.Recipe
+	var why []infer.Reason
+	change := "inferred from the evidence"
+	if l := r.target.Lock; l != nil {
+		rec, change = l.Recipe, "the lock's recipe"
+	} else {
+		rec, why = infer.Recipe(r.evidence)
+	}
+	tries := r.Tries
+	if tries == 0 {
+		tries = 4
+	}
+	if r.target.Lock != nil {
+		tries = 1
+	}
+	for n := range tries {
+		a, err := r.try(ctx, rec, n)
+		if err != nil {
+			return err
+		}
+		r.tried = append(r.tried, a)
+		r.record(a, change)
+		if a.Class == "self-input" || a.Result != nil && a.Result.Verdict != compare.Differs {
+			break
+		}
+		if a.Class == "timeout" || n+1 == tries {
+			break
+		}
+		var known []infer.Attempt
+		for _, t := range r.tried {
+			known = append(known, t.Attempt)
+		}
+		next, reason, ok := infer.Retry(r.evidence, known)
+		if !ok {
+			break
+		}
+		rec, change = next, reason
+	}
+	for _, w := range why {
+		r.report.Recipe = append(r.report.Recipe, report.Input(w))
+	}
+	return nil
+}
+
+// record adds a try to the report.
+func (r *run) record(a attempt, change string) {
+	t := report.Try{Change: change, Verdict: compare.Failed}
+	if a.Result != nil {
+		t.Verdict, t.Equal, t.Remaining = a.Result.Verdict, a.Result.Equal, a.Result.Causes()
+	} else {
+		t.Failure = &report.Failure{Class: a.Class, Detail: firstLine(a.Detail)}
+	}
+	r.report.Tries = append(r.report.Tries, t)
+}
+
+func firstLine(s string) string {
+	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
+	return s
+}
+
+// fetch brings subject and source here and reads them. ok is false when the report says why not.
+func (r *run) fetch(ctx context.Context) (ok bool, err error) {
+	r.path = r.target.Path
+	if r.path == "" {
+		if r.path, err = r.Client.Fetch(ctx, r.target.Wheel); err != nil {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			r.fail("fetch", "%v", err)
+			return false, nil
+		}
+	}
+	f, err := os.Open(r.path)
+	if err != nil {
+		return false, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return false, errors.Join(err, f.Close())
+	}
+	r.report.Subject.Size = info.Size()
+	// The file stays open as long as the archive is read; the run is short.
+	if r.subject, err = wheel.Open(r.target.Wheel.Filename, f, info.Size(), r.Wheel); err != nil {
+		r.fail("unsafe-wheel", "%v", err)
+		return false, errors.Join(f.Close())
+	}
+	suspicions, err := r.subject.CheckRecord(ctx)
+	if err != nil {
+		r.fail("unsafe-wheel", "%v", err)
+		return false, f.Close()
+	}
+	for _, s := range suspicions {
+		r.report.Suspicions = append(r.report.Suspicions, fmt.Sprintf("%s %s", s.Member, s.Detail))
+	}
+	if r.target.Source == nil {
+		r.fail("source-missing", "the release has no source distribution")
+		return false, f.Close()
+	}
+	return r.fetchSource(ctx)
+}
+
+func (r *run) fetchSource(ctx context.Context) (bool, error) {
+	src := *r.target.Source
+	r.report.Source = &report.Source{Kind: "sdist", Filename: src.Filename, SHA256: src.SHA256}
+	path, err := r.Client.Fetch(ctx, src)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		r.fail("fetch", "%v", err)
+		return false, nil
+	}
+	if r.srcFile, err = os.Open(path); err != nil {
+		return false, err
+	}
+	info, err := r.srcFile.Stat()
+	if err != nil {
+		return false, err
+	}
+	if r.source, err = sdist.Open(ctx, src.Filename, r.srcFile, info.Size(), r.Sdist); err != nil {
+		r.fail("unsafe-source", "%v", err)
+		return false, nil
+	}
+	for _, e := range r.source.Entries {
+		if hex.EncodeToString(e.SHA256[:]) == r.target.Wheel.SHA256 {
+			r.fail("self-input", "the source holds the published wheel itself: %s", e.Name)
+			return false, nil
+		}
+	}
+	if r.system, err = r.source.BuildSystem(); err != nil {
+		r.fail("build", "%v", err)
+		return false, nil
+	}
+	r.report.Source.Binaries = infer.Binaries(r.source)
+	if r.evidence, err = infer.Read(ctx, r.subject, r.source, r.target.Wheel.UploadTime); err != nil {
+		r.fail("unsafe-wheel", "%v", err)
+		return false, nil
+	}
+	return true, nil
+}
+
+// try builds once with a recipe and compares.
+func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error) {
+	a := attempt{Attempt: infer.Attempt{Recipe: rec}, dir: filepath.Join(r.dir, fmt.Sprint(n))}
+	failed := func(class, format string, args ...any) (attempt, error) {
+		a.Class, a.Detail = class, fmt.Sprintf(format, args...)
+		return a, ctx.Err()
+	}
+	if err := os.MkdirAll(a.dir, 0o755); err != nil {
+		return a, err
+	}
+	want := rec.Python
+	if r.target.Lock != nil {
+		want = r.target.Lock.Python
+	}
+	python, ok := env.Nearest(r.Pythons, want)
+	if !ok {
+		return failed("python-missing", "no Python %s here (uv python install %s gets one)", rec.Python, rec.Python)
+	}
+	log := &tail{also: r.events.Log}
+	b := &builder{run: r, rec: rec, python: python, dir: a.dir}
+	started := time.Now()
+	r.events.stage("resolve")
+	err := b.resolve(ctx)
+	report.Since(started, &r.report.Timings.Resolve)
+	if err == nil {
+		started = time.Now()
+		r.events.stage("environment")
+		err = b.prepare(ctx)
+		report.Since(started, &r.report.Timings.Environment)
+	}
+	var built build.Result
+	if err == nil {
+		started = time.Now()
+		r.events.stage("build")
+		built, err = b.build(ctx, log)
+		report.Since(started, &r.report.Timings.Build)
+	}
+	a.log, a.rss, a.path = log.bytes(), built.MaxRSS, built.BuildPath
+	var failure *build.Failure
+	var resolve *uv.ResolveError
+	switch {
+	case ctx.Err() != nil:
+		return a, ctx.Err()
+	case errors.As(err, &failure):
+		return failed(failure.Class, "%s", failure.Detail)
+	case errors.As(err, &resolve):
+		return failed("resolve", "%s", resolve.Detail)
+	case err != nil:
+		return failed("environment", "%v", err)
+	}
+	a.lock, a.wheel, a.sha256, a.Name = b.lock(), built.Path, built.SHA256, built.Filename
+	started = time.Now()
+	r.events.stage("compare")
+	err = r.compare(ctx, &a)
+	report.Since(started, &r.report.Timings.Compare)
+	return a, err
+}
+
+// compare opens what was built and compares it with the subject.
+func (r *run) compare(ctx context.Context, a *attempt) error {
+	f, err := os.Open(a.wheel)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	rebuilt, err := wheel.Open(a.Name, f, info.Size(), r.Wheel)
+	if err == nil {
+		_, err = rebuilt.Sums(ctx)
+	}
+	if err != nil {
+		a.Class, a.Detail = "build", "the wheel that was built is refused: "+err.Error()
+		return ctx.Err()
+	}
+	bySum := map[[32]byte]bool{}
+	for _, e := range r.source.Entries {
+		bySum[e.SHA256] = true
+	}
+	a.Result, err = compare.Wheels(ctx, r.subject, rebuilt, compare.Options{
+		Scalar: a.Recipe.Scalar(), InSource: func(sum [32]byte) bool { return bySum[sum] },
+		SubjectSHA256: r.target.Wheel.SHA256, RebuiltSHA256: a.sha256, Encoders: r.Encoders,
+	})
+	if err != nil {
+		return err
+	}
+	if dir, err := rebuilt.DistInfo(); err == nil {
+		if text, err := rebuilt.ReadFile(dir+"/METADATA", 8<<20); err == nil {
+			a.Rebuilt = string(text)
+		}
+	}
+	return nil
+}
+
+// outcome fills the report from the best try.
+func (r *run) outcome(o *Outcome) {
+	rep := r.report
+	if len(r.tried) == 0 {
+		return
+	}
+	var known []infer.Attempt
+	for _, t := range r.tried {
+		known = append(known, t.Attempt)
+	}
+	best := r.tried[infer.Best(known)]
+	o.Log = best.log
+	if best.lock != nil {
+		if data, err := best.lock.Marshal(); err == nil {
+			sum := sha256.Sum256(data)
+			o.Lock, rep.Lock = data, &report.File{SHA256: hex.EncodeToString(sum[:])}
+			rep.Python = best.lock.Python
+		}
+	}
+	if best.Result == nil {
+		rep.Failure = &report.Failure{Class: best.Class, Detail: best.Detail, Log: lastLines(string(best.log), 12)}
+		return
+	}
+	res := best.Result
+	rep.Verdict, rep.Members, rep.Equal = res.Verdict, res.Members, res.Equal
+	rep.Differences, rep.Unexplained, rep.Replayed = append(rep.Differences, res.Differences...), res.Unexplained(), res.Replayed
+	rep.Rebuilt = &report.Rebuilt{SHA256: best.sha256}
+	o.Wheel = best.wheel
+	if res.Envelope != nil {
+		if data, err := res.Envelope.Marshal(); err == nil {
+			sum := sha256.Sum256(data)
+			o.Envelope, rep.Envelope = data, &report.File{SHA256: hex.EncodeToString(sum[:])}
+		}
+	}
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// tail keeps the end of a log and passes it on.
+type tail struct {
+	kept []byte
+	also io.Writer
+}
+
+const maxLog = 4 << 20
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if len(t.kept) > 2*maxLog {
+		t.kept = slices.Clone(t.kept[len(t.kept)-maxLog:])
+	}
+	if t.also != nil {
+		if _, err := t.also.Write(p); err != nil {
+			t.also = nil // whoever watched is gone; the build goes on
+		}
+	}
+	return len(p), nil
+}
+
+func (t *tail) bytes() []byte { return t.kept }

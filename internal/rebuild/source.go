@@ -1,0 +1,85 @@
+package rebuild
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/truewheel/truewheel/recipe"
+)
+
+func newHash() hash.Hash { return sha256.New() }
+
+// sourceMode is the mode a file of the source is unpacked with.
+func sourceMode(r recipe.Recipe, stored uint32, dir bool) uint32 {
+	switch {
+	case dir:
+		return (stored | 0o700) &^ r.Umask
+	case r.SourceModes == "raw":
+		return stored
+	case r.SourceModes == "data":
+		stored |= 0o600
+		if stored&0o100 == 0 {
+			stored &^= 0o111
+		}
+		return stored &^ 0o022
+	}
+	return (stored | 0o600) &^ r.Umask
+}
+
+// sourceTime is the time a file of the source is unpacked with.
+func sourceTime(r recipe.Recipe, zip bool, zone *time.Location, stored time.Time) time.Time {
+	switch {
+	case !r.SourceTime.IsZero():
+		return r.SourceTime
+	case zip:
+		// Stored as local time and read as UTC: say which zone it was.
+		y, m, d := stored.Date()
+		return time.Date(y, m, d, stored.Hour(), stored.Minute(), stored.Second(), 0, zone)
+	}
+	return stored
+}
+
+// location is the zone that a POSIX TZ string names, of those that package
+// infer writes: a fixed one ("LOC+7:30"), or one with summer time by the
+// rules of the United States, the European Union or Sydney.
+func location(tz string) (*time.Location, error) {
+	if tz == "" {
+		return time.UTC, nil
+	}
+	if rest, ok := strings.CutPrefix(tz, "LOC"); ok && len(rest) > 1 {
+		hours, minutes, _ := strings.Cut(rest[1:], ":")
+		h, err := strconv.Atoi(hours)
+		m := 0
+		if err == nil && minutes != "" {
+			m, err = strconv.Atoi(minutes)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("time zone %q: %w", tz, err)
+		}
+		seconds := h*3600 + m*60
+		if rest[0] == '+' {
+			seconds = -seconds // POSIX counts westward
+		}
+		return time.FixedZone(tz, seconds), nil
+	}
+	return time.LoadLocationFromTZData(tz, tzFile(tz))
+}
+
+// tzFile is a zoneinfo file (RFC 8536, version 2) with one transition before
+// all wheels: what comes after it follows the rule in its footer.
+func tzFile(tz string) []byte {
+	header := func(transitions byte) []byte {
+		b := append([]byte("TZif2"), make([]byte, 15)...)
+		return append(b, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, transitions, 0, 0, 0, 1, 0, 0, 0, 4)
+	}
+	utc := []byte{0, 0, 0, 0, 0, 0, 'U', 'T', 'C', 0} // one local time type
+	b := append(header(0), utc...)
+	b = append(b, header(1)...)
+	b = append(b, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0) // when, and to which type
+	b = append(b, utc...)
+	return append(b, []byte("\n"+tz+"\n")...)
+}

@@ -1,0 +1,251 @@
+package rebuild
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/truewheel/truewheel/internal/index"
+	"github.com/truewheel/truewheel/pypi"
+)
+
+// Choice says which files of a release are meant.
+type Choice struct {
+	File   string   // this file name; "" leaves it to the rules
+	All    bool     // all wheels
+	Hashes []string // sha256, of which a file has to have one; empty: any
+}
+
+// A NoFileError says that a release has no file that was asked for.
+type NoFileError struct{ Reason string }
+
+func (e *NoFileError) Error() string { return e.Reason }
+
+// Targets finds what text means: NAME==VERSION, a purl, a URL of a wheel, or
+// the path of one.
+func Targets(ctx context.Context, c *index.Client, text string, choice Choice) ([]Target, error) {
+	switch {
+	case strings.HasPrefix(text, "pkg:"):
+		name, version, file, err := parsePURL(text)
+		if err != nil {
+			return nil, err
+		}
+		if file != "" {
+			choice.File = file
+		}
+		return release(ctx, c, name, version, choice)
+	case strings.HasPrefix(text, "https://"), strings.HasPrefix(text, "http://"):
+		return fromURL(ctx, c, text)
+	case strings.HasSuffix(text, ".whl"):
+		return fromFile(ctx, c, text)
+	}
+	name, version, err := ParseRelease(text)
+	if err != nil {
+		return nil, err
+	}
+	return release(ctx, c, name, version, choice)
+}
+
+// ParseRelease parses NAME==VERSION.
+func ParseRelease(text string) (pypi.Name, pypi.Version, error) {
+	left, right, ok := strings.Cut(text, "==")
+	if !ok {
+		return "", pypi.Version{}, fmt.Errorf("%q is not NAME==VERSION, a purl, a URL or a wheel file", text)
+	}
+	left, _, _ = strings.Cut(left, "[") // extras change nothing
+	name, err := pypi.ParseName(strings.TrimSpace(left))
+	if err != nil {
+		return "", pypi.Version{}, err
+	}
+	version, err := pypi.ParseVersion(strings.TrimSpace(right))
+	return name, version, err
+}
+
+// parsePURL reads pkg:pypi/NAME@VERSION?file_name=FILE.
+func parsePURL(text string) (name pypi.Name, version pypi.Version, file string, err error) {
+	rest, ok := strings.CutPrefix(text, "pkg:pypi/")
+	if !ok {
+		return "", version, "", fmt.Errorf("%q is not a purl of type pypi", text)
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	left, right, _ := strings.Cut(rest, "@")
+	if name, err = pypi.ParseName(left); err != nil {
+		return
+	}
+	if right, err = url.PathUnescape(right); err != nil {
+		return
+	}
+	if version, err = pypi.ParseVersion(right); err != nil {
+		return
+	}
+	values, err := url.ParseQuery(query)
+	return name, version, values.Get("file_name"), err
+}
+
+// release picks the wheels of a release.
+func release(ctx context.Context, c *index.Client, name pypi.Name, version pypi.Version, choice Choice) ([]Target, error) {
+	page, err := c.Page(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	wheels, sdists := page.Release(name, version)
+	if len(wheels)+len(sdists) == 0 {
+		return nil, &NoFileError{fmt.Sprintf("the index has no release %s==%s", name, version)}
+	}
+	if len(choice.Hashes) > 0 {
+		wheels = slices.DeleteFunc(wheels, func(f pypi.File) bool { return !slices.Contains(choice.Hashes, f.SHA256) })
+		if len(wheels) == 0 {
+			return nil, &NoFileError{fmt.Sprintf("no wheel of %s==%s has one of the hashes that were given", name, version)}
+		}
+	}
+	if len(wheels) == 0 {
+		return nil, &NoFileError{fmt.Sprintf("%s==%s has no wheel: there is nothing to compare with", name, version)}
+	}
+	var notes []string
+	switch {
+	case choice.File != "":
+		wheels = slices.DeleteFunc(wheels, func(f pypi.File) bool { return f.Filename != choice.File })
+		if len(wheels) == 0 {
+			return nil, &NoFileError{fmt.Sprintf("%s==%s has no file %s", name, version, choice.File)}
+		}
+	case !choice.All && len(wheels) > 1:
+		n := len(wheels)
+		slices.SortStableFunc(wheels, func(a, b pypi.File) int { return rank(b.Filename) - rank(a.Filename) })
+		wheels = wheels[:1]
+		notes = append(notes, fmt.Sprintf("one of %d wheels of this release: the one this machine would install (--file NAME or --all for others)", n))
+	}
+	var out []Target
+	for _, f := range wheels {
+		t := Target{Name: name, Wheel: f, Notes: notes}
+		t.describe(page, sdists)
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// describe adds the source and what is noteworthy.
+func (t *Target) describe(page *pypi.Page, sdists []pypi.File) {
+	if t.Wheel.Yanked {
+		note := "this file was yanked"
+		if t.Wheel.YankedReason != "" {
+			note += ": " + t.Wheel.YankedReason
+		}
+		t.Notes = append(t.Notes, note)
+	}
+	if !page.HasUploadTimes {
+		t.Notes = append(t.Notes, "the index tells no upload times: the date comes from the entries of the wheel")
+	}
+	if len(sdists) > 0 {
+		// Of several the .tar.gz: PEP 517 builds no other.
+		best := sdists[0]
+		for _, s := range sdists {
+			if strings.HasSuffix(s.Filename, ".tar.gz") {
+				best = s
+				break
+			}
+		}
+		t.Source = &best
+	}
+}
+
+// rank says how gladly this machine would install a wheel: by platform, then pure.
+func rank(filename string) int {
+	w, err := pypi.ParseWheelFilename(filename)
+	if err != nil {
+		return -1
+	}
+	if w.IsPure() {
+		return 1
+	}
+	platform := strings.Join(w.Platform, ".")
+	arch := map[string]string{"amd64": "x86_64", "arm64": "aarch64", "386": "i686"}[runtime.GOARCH]
+	system := map[string]string{"linux": "linux", "darwin": "macosx", "windows": "win"}[runtime.GOOS]
+	if runtime.GOOS != "linux" {
+		arch = map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
+	}
+	if strings.Contains(platform, system) && strings.Contains(platform, arch) {
+		return 2
+	}
+	return 0
+}
+
+// fromFile is a wheel on disk, looked up in the index by its name.
+func fromFile(ctx context.Context, c *index.Client, name string) ([]Target, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	size, err := io.Copy(h, f)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	full, err := filepath.Abs(name)
+	if err != nil {
+		return nil, err
+	}
+	return fromSum(ctx, c, filepath.Base(name), full, "", hex.EncodeToString(h.Sum(nil)), size)
+}
+
+// fromURL is a wheel at a URL, which may end in #sha256=….
+func fromURL(ctx context.Context, c *index.Client, text string) ([]Target, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q is not a URL", text)
+	}
+	sum, _ := strings.CutPrefix(u.Fragment, "sha256=")
+	u.Fragment = ""
+	filename := path.Base(u.Path)
+	if _, err := pypi.ParseWheelFilename(filename); err != nil {
+		return nil, err
+	}
+	file, got, err := c.FetchURL(ctx, u.String(), sum)
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	u.User = nil
+	return fromSum(ctx, c, filename, file, u.String(), got, info.Size())
+}
+
+func fromSum(ctx context.Context, c *index.Client, filename, at, from, sum string, size int64) ([]Target, error) {
+	w, err := pypi.ParseWheelFilename(filename)
+	if err != nil {
+		return nil, err
+	}
+	t := Target{Name: w.Name, Path: at, Wheel: pypi.File{Filename: filename, URL: from, SHA256: sum, Size: size}}
+	page, err := c.Page(ctx, w.Name)
+	var missing *index.NotFoundError
+	if errors.As(err, &missing) {
+		return []Target{t}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	wheels, sdists := page.Release(w.Name, w.Version)
+	known := false
+	for _, f := range wheels {
+		if f.SHA256 == sum {
+			t.Wheel, known = f, true
+		}
+	}
+	if !known {
+		t.Notes = append(t.Notes, "the index does not have this file")
+	}
+	t.describe(page, sdists)
+	return []Target{t}, nil
+}

@@ -1,0 +1,106 @@
+// Package report is what a rebuild found: the verdict, what it rests on, how
+// to do it again. One report is one JSON object, schema [Schema]
+// (docs/formats/report.md); renderers live with the command line.
+package report
+
+import (
+	"time"
+
+	"github.com/truewheel/truewheel/compare"
+)
+
+// Schema names the format that this package writes.
+const Schema = "truewheel.report/1"
+
+// Report of one subject.
+type Report struct {
+	Schema      string               `json:"schema"`
+	Subject     Subject              `json:"subject"`
+	Verdict     compare.Verdict      `json:"verdict"`
+	Failure     *Failure             `json:"failure,omitempty"`
+	Rebuilt     *Rebuilt             `json:"rebuilt"`
+	Source      *Source              `json:"source"`
+	Python      string               `json:"python"`    // full version of the interpreter
+	Isolation   string               `json:"isolation"` // caged | none
+	Runtime     string               `json:"runtime,omitempty"`
+	Recipe      []Input              `json:"recipe"`
+	Tries       []Try                `json:"tries"`
+	Members     int                  `json:"members"`
+	Equal       int                  `json:"equal"`
+	Differences []compare.Difference `json:"differences"`
+	Unexplained int                  `json:"unexplained"`
+	Replayed    []string             `json:"replayed,omitempty"` // kinds of container fields that the envelope replays
+	Envelope    *File                `json:"envelope"`
+	Lock        *File                `json:"lock"`
+	Notes       []string             `json:"notes,omitempty"`
+	Suspicions  []string             `json:"suspicions,omitempty"`
+	Timings     Timings              `json:"timings"`
+	Rerun       string               `json:"rerun"`
+}
+
+// Subject is the published file.
+type Subject struct {
+	Name       string `json:"name"`
+	Version    string `json:"version"`
+	Filename   string `json:"filename"`
+	SHA256     string `json:"sha256"`
+	Size       int64  `json:"size"`
+	URL        string `json:"url"`
+	UploadTime string `json:"upload_time"` // RFC 3339, "" when the index does not tell
+}
+
+// Rebuilt is our file.
+type Rebuilt struct {
+	SHA256 string `json:"sha256"`
+	Path   string `json:"path"` // "" when it was not kept
+}
+
+// Source is what the wheel was rebuilt from.
+type Source struct {
+	Kind     string   `json:"kind"` // sdist
+	Filename string   `json:"filename"`
+	SHA256   string   `json:"sha256"`
+	Binaries []string `json:"binaries,omitempty"` // compiled code carried along in the source
+}
+
+// File is something published beside the report.
+type File struct {
+	SHA256 string `json:"sha256"`
+	Path   string `json:"path"`
+}
+
+// Input is one input of the recipe, with the reason for it.
+type Input struct {
+	Input string `json:"input"`
+	Value string `json:"value"`
+	Why   string `json:"why"`
+}
+
+// Try is one build.
+type Try struct {
+	Change    string          `json:"change"` // what is other than in the try before, and why
+	Verdict   compare.Verdict `json:"verdict"`
+	Equal     int             `json:"equal"`
+	Failure   *Failure        `json:"failure,omitempty"`
+	Remaining []string        `json:"causes,omitempty"`
+}
+
+// Failure says why there is no file to compare.
+type Failure struct {
+	Class  string `json:"class"` // resolve | environment | build | timeout | source-missing | self-input | python-missing | fetch | unsafe-wheel | unsafe-source
+	Detail string `json:"detail"`
+	Log    string `json:"log,omitempty"` // last lines of the build log
+}
+
+// Timings in seconds.
+type Timings struct {
+	Fetch       float64 `json:"fetch"`
+	Resolve     float64 `json:"resolve"`
+	Environment float64 `json:"environment"`
+	Build       float64 `json:"build"`
+	Compare     float64 `json:"compare"`
+	Total       float64 `json:"total"`
+}
+
+// Since adds the seconds since start to *to.
+func Since(start time.Time, to *float64) { *to += time.Since(start).Seconds() }

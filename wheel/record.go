@@ -1,0 +1,119 @@
+package wheel
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+)
+
+// RecordLine is a line of RECORD (PEP 376, 427).
+type RecordLine struct {
+	Path      string
+	Algorithm string // "sha256"; "" when there is no hash
+	Digest    string // URL-safe base64 without padding
+	Size      int64  // -1 when there is none
+}
+
+// ParseRecord reads RECORD: CSV of path, hash and size.
+func ParseRecord(data []byte) ([]RecordLine, error) {
+	r := csv.NewReader(bytes.NewReader(data))
+	r.FieldsPerRecord = 3
+	var out []RecordLine
+	for {
+		f, err := r.Read()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read RECORD: %w", err)
+		}
+		line := RecordLine{Path: f[0], Size: -1}
+		if f[1] != "" {
+			var ok bool
+			if line.Algorithm, line.Digest, ok = strings.Cut(f[1], "="); !ok {
+				return nil, fmt.Errorf("read RECORD: %q has hash %q", f[0], f[1])
+			}
+		}
+		if f[2] != "" {
+			if line.Size, err = strconv.ParseInt(f[2], 10, 64); err != nil || line.Size < 0 {
+				return nil, fmt.Errorf("read RECORD: %q has size %q", f[0], f[2])
+			}
+		}
+		out = append(out, line)
+	}
+}
+
+// Suspicion is something in a readable wheel that deserves a look.
+type Suspicion struct {
+	Member string `json:"member"`
+	Detail string `json:"detail"`
+}
+
+// maxRecord bounds RECORD: 65,535 lines of long names.
+const maxRecord = 64 << 20
+
+// CheckRecord says where RECORD and the archive disagree: a wrong hash or
+// size, a member that is missing on one side, a name that stands twice, a
+// hash weaker than sha256.
+func (a *Archive) CheckRecord(ctx context.Context) ([]Suspicion, error) {
+	dir, err := a.DistInfo()
+	if err != nil {
+		return nil, err
+	}
+	name := dir + "/RECORD"
+	data, err := a.ReadFile(name, maxRecord)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := ParseRecord(data)
+	if err != nil {
+		return []Suspicion{{name, err.Error()}}, nil
+	}
+	sums, err := a.Sums(ctx)
+	if err != nil {
+		return nil, err
+	}
+	index := make(map[string]int, len(a.Entries))
+	for i, e := range a.Entries {
+		index[e.Name] = i
+	}
+	var out []Suspicion
+	flag := func(member, format string, args ...any) {
+		out = append(out, Suspicion{member, fmt.Sprintf(format, args...)})
+	}
+	listed := map[string]bool{}
+	for _, l := range lines {
+		if listed[l.Path] {
+			flag(l.Path, "stands twice in RECORD")
+		}
+		listed[l.Path] = true
+		i, ok := index[l.Path]
+		if !ok {
+			flag(l.Path, "stands in RECORD and is not in the archive")
+			continue
+		}
+		signature := l.Path == name || l.Path == name+".jws" || l.Path == name+".p7s"
+		switch {
+		case l.Algorithm == "" && !signature:
+			flag(l.Path, "has no hash in RECORD")
+		case l.Algorithm == "sha256" && l.Digest != base64.RawURLEncoding.EncodeToString(sums[i][:]):
+			flag(l.Path, "has another hash in RECORD than in the archive")
+		case l.Algorithm != "" && l.Algorithm != "sha256" && l.Algorithm != "sha384" && l.Algorithm != "sha512":
+			flag(l.Path, "has a %s hash in RECORD, weaker than sha256", l.Algorithm)
+		}
+		if l.Size >= 0 && l.Size != a.Entries[i].Size {
+			flag(l.Path, "has size %d in RECORD and %d in the archive", l.Size, a.Entries[i].Size)
+		}
+	}
+	for _, e := range a.Entries {
+		if !e.IsDir() && !listed[e.Name] && e.Name != name && e.Name != name+".jws" && e.Name != name+".p7s" {
+			flag(e.Name, "is not in RECORD")
+		}
+	}
+	return out, nil
+}
