@@ -68,7 +68,9 @@ def setup_py(job):
 
 
 def main():
-    with open(sys.argv[1]) as f:
+    # Backends change sys.argv and the working directory.
+    source, target = (os.path.abspath(name) for name in sys.argv[1:3])
+    with open(source) as f:
         job = json.load(f)
     result = {}
     if job["no_extensions"]:
@@ -88,7 +90,7 @@ def main():
             result["requires"] = list(hook(settings)) if hook else []
         else:
             result["wheel"] = found.build_wheel(job["out"], settings)
-    with open(sys.argv[2], "w") as f:
+    with open(target, "w") as f:
         json.dump(result, f)
 
 

@@ -30,7 +30,7 @@ func config(s Spec, root string, id string, mounts []Mount, rootless bool, uid, 
 			NoNewPrivileges: true,
 			Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_CORE"},
-				{Type: "RLIMIT_NOFILE", Soft: 4096, Hard: 65536},
+				{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 4096},
 			},
 		},
 		Mounts: []specs.Mount{
