@@ -34,6 +34,9 @@ type Difference struct {
 	Kind   string `json:"kind"`   // missing | extra | content | container
 	Cause  string `json:"cause"`  // a name of the catalogue; "" when unexplained; "consequence" of the others
 	Detail string `json:"detail"`
+	// Published and Rebuilt are the first lines that differ, when there are any.
+	Published string `json:"-"`
+	Rebuilt   string `json:"-"`
 }
 
 // Result is what comparing found.
@@ -202,7 +205,9 @@ func members(subject, rebuilt *wheel.Archive, a, b contents, o Options) []Differ
 			out = append(out, d)
 		case sum != a.sums[name]:
 			d := Difference{Member: name, Kind: "content"}
-			d.Cause, d.Detail = explain(name, text(subject, a.index[name]), text(rebuilt, b.index[name]))
+			x, y := text(subject, a.index[name]), text(rebuilt, b.index[name])
+			d.Cause, d.Detail = explain(name, x, y)
+			d.Published, d.Rebuilt, _ = firstDifference(x, y)
 			if d.Cause == "" && o.InSource != nil && !inDistInfo(name) && !o.InSource(a.sums[name]) && o.InSource(sum) {
 				d.Cause, d.Detail = "extra-from-checkout", "the published file is not the source's, the rebuilt one is: built from another tree than the sdist"
 			}

@@ -163,7 +163,7 @@ func (s Spec) job(in insidePaths) job {
 		Env: buildEnv(r, s.Environment.Bin(), filepath.Join(in.work, "home"), in.tmp),
 		Call: call{
 			Mode: string(r.Mode), Backend: backend, BackendPath: s.BackendPath,
-			NoExtensions: r.Switches.NoExtensions, Args: r.Switches.Args,
+			NoExtensions: r.Switches.NoExtensions, Args: append([]string{}, r.Switches.Args...),
 		},
 		Settings: &surroundings{
 			Start: r.Clock.Start.Unix(), Step: int64(r.Clock.Step / time.Second),

@@ -81,7 +81,7 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	}
 	code := exitOK
 	for _, t := range targets {
-		outcome, err := b.Rebuild(ctx, t, rebuild.Events{})
+		outcome, err := b.Rebuild(ctx, t, a.events(o))
 		if err != nil {
 			return err
 		}
@@ -96,6 +96,14 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 		return &exitError{code}
 	}
 	return nil
+}
+
+func (a *app) events(o *rebuildOptions) rebuild.Events {
+	var ev rebuild.Events
+	if o.verbose {
+		ev.Log = a.stderr
+	}
+	return ev
 }
 
 func exitCode(v compare.Verdict) int {

@@ -41,6 +41,12 @@ func Read(ctx context.Context, subject *wheel.Archive, source *sdist.Tree, uploa
 		return nil, err
 	}
 	e.Metadata = string(text)
+	if i := subject.Find(dir + "/entry_points.txt"); i >= 0 {
+		if text, err = subject.ReadFile(dir+"/entry_points.txt", maxMetadata); err != nil {
+			return nil, err
+		}
+		e.Texts["entry_points.txt"] = string(text)
+	}
 	sums, err := subject.Sums(ctx)
 	if err != nil {
 		return nil, err

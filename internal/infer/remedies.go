@@ -3,6 +3,7 @@ package infer
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -64,8 +65,8 @@ var remedies = []remedy{
 	{"extensions", dropExtensions},
 	{"python tag", tagFromName},
 	{"line ends", otherLineEnds},
+	{"python by a text", otherMinor},
 	{"setuptools by METADATA", metadataSetuptools},
-	{"python by METADATA", metadataPython},
 	{"front end", legacyFrontEnd},
 }
 
@@ -171,6 +172,69 @@ func legacyFrontEnd(e *Evidence, a Attempt) []change {
 	return []change{{r, "setup.py bdist_wheel, as was usual without pyproject.toml"}}
 }
 
-func metadataSetuptools(e *Evidence, a Attempt) []change { return nil }
+// metadataSetuptools: what METADATA shows only beside the rebuilt one.
+func metadataSetuptools(e *Evidence, a Attempt) []change {
+	if a.Result == nil || !e.setuptools() || a.Rebuilt == "" || a.Rebuilt == e.Metadata {
+		return nil
+	}
+	name, _ := e.generator()
+	d := compare.Metadata(e.Metadata, a.Rebuilt)
+	var out []change
+	bound := func(limit, why string) {
+		r := clone(a.Recipe)
+		r.Constraints = slices.DeleteFunc(r.Constraints, func(s string) bool { return strings.HasPrefix(s, "setuptools<") })
+		r.Constraints = append(r.Constraints, "setuptools"+limit)
+		out = append(out, change{r, "setuptools" + limit + ": " + why})
+	}
+	if name != "bdist_wheel" {
+		return nil
+	}
+	has := func(lines []string, prefix string) bool {
+		return slices.ContainsFunc(lines, func(s string) bool { return strings.HasPrefix(s, prefix) })
+	}
+	switch {
+	case has(d.Published, "Name: ") && strings.Contains(find(d.Published, "Name: "), "-"):
+		bound("<69.0.3", "Name is normalised in METADATA")
+	case has(d.Rebuilt, "License-File: ") && !has(d.Published, "License-File: "):
+		bound("<57", "METADATA names no licence files")
+	case has(d.Rebuilt, "Project-URL: ") && !has(d.Published, "Project-URL: "):
+		bound("<38.3", "METADATA has no Project-URL")
+	}
+	// Otherwise the versions just before setuptools changed what it writes.
+	for _, limit := range []string{"<69.0.3", "<62.2", "<57", "<50", "<42"} {
+		bound(limit, "METADATA differs, and setuptools wrote it otherwise then")
+	}
+	return out
+}
 
-func metadataPython(e *Evidence, a Attempt) []change { return nil }
+func find(lines []string, prefix string) string {
+	for _, s := range lines {
+		if v, ok := strings.CutPrefix(s, prefix); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+var minorInText = regexp.MustCompile(`3\.[0-9]{1,2}`)
+
+// otherMinor: texts that differ only in Python's minor version tell which one it was.
+func otherMinor(_ *Evidence, a Attempt) []change {
+	if a.Result == nil {
+		return nil
+	}
+	for _, d := range a.Result.Differences {
+		if d.Kind != "content" || d.Published == "" {
+			continue
+		}
+		if minorInText.ReplaceAllString(d.Published, "") != minorInText.ReplaceAllString(d.Rebuilt, "") {
+			continue
+		}
+		if v := minorInText.FindString(d.Published); v != "" && strings.Contains(d.Rebuilt, a.Recipe.Python) && v != a.Recipe.Python {
+			r := clone(a.Recipe)
+			r.Python = v
+			return []change{{r, fmt.Sprintf("Python %s: it stands in %s", v, d.Member)}}
+		}
+	}
+	return nil
+}

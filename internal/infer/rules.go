@@ -36,6 +36,7 @@ var rules = []rule{
 	{"line ends", lineEnds},
 	{"python tag", pythonTag},
 	{"extensions", extensions},
+	{"version from the environment", releaseVariable},
 	{"build path", buildPath},
 }
 
@@ -148,10 +149,27 @@ func dateBefore(a, b time.Time) bool { return !a.IsZero() && a.Before(b) }
 
 func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0, 0, 0, time.UTC) }
 
+// setuptoolsMarks were found by building one project with every minor
+// version of setuptools and comparing METADATA.
 var setuptoolsMarks = []mark{
+	{"38.6", date(2018, 3, 15), func(e *Evidence) bool { return e.hasLine("Description-Content-Type: UNKNOWN") }, "METADATA says Description-Content-Type: UNKNOWN"},
+	{"39.0", date(2018, 3, 17), func(e *Evidence) bool { return e.hasLine("Author: UNKNOWN") }, "METADATA says Author: UNKNOWN"},
 	{"57.0", date(2021, 5, 22), func(e *Evidence) bool {
 		return e.hasLicence() && !e.hasField("License-File")
 	}, "a licence in .dist-info that METADATA does not name"},
+	{"60.6", date(2022, 2, 3), func(e *Evidence) bool { return e.hasLine("Home-page: UNKNOWN") }, "METADATA says Home-page: UNKNOWN"},
+	{"60.9", date(2022, 2, 11), func(e *Evidence) bool { return unspacedEntryPoint.MatchString(e.Texts["entry_points.txt"]) }, "entry points as they were written, not normalised"},
+	{"62.2", date(2022, 5, 2), func(e *Evidence) bool {
+		return e.hasLine("License: UNKNOWN") || e.hasLine("Platform: UNKNOWN")
+	}, "METADATA says UNKNOWN for what the project leaves out"},
+}
+
+var unspacedEntryPoint = regexp.MustCompile(`(?m)^[^\s=\[]+=[^\s]`)
+
+// hasLine reports whether METADATA's header has that line.
+func (e *Evidence) hasLine(line string) bool {
+	header, _, _ := strings.Cut(e.Metadata, "\n\n")
+	return slices.Contains(strings.Split(header, "\n"), line)
 }
 
 // hasLicence reports whether a licence file lies in .dist-info.
@@ -172,14 +190,23 @@ func (e *Evidence) hasField(key string) bool {
 // type until 0.38. With setuptools as Generator, an old wheel sat beside it:
 // setuptools before 76 took its zip writer from there.
 func wheelLibrary(e *Evidence, r *recipe.Recipe) []Reason {
-	name, _ := e.generator()
+	name, version := e.generator()
 	record, ok := e.member("RECORD")
-	if name != "setuptools" || !ok || record.Mode != 0o664 {
+	if name != "setuptools" || !ok {
+		return nil
+	}
+	if record.Mode != 0o664 {
+		if spacedRequirement.MatchString(e.Metadata) && lessVersion("71", version) && lessVersion(version, "75.4") {
+			setPin(r, "wheel", "0.43.0")
+			return reason("wheel", "0.43.0", "Requires-Dist has a space before the version, as wheel wrote it from 0.41 to 0.43; Generator is %s", e.Generator)
+		}
 		return nil
 	}
 	setPin(r, "wheel", "0.37.1")
 	return reason("wheel", "0.37.1", "RECORD has mode 0664 and no file type, as wheel wrote it before 0.38; Generator is %s", e.Generator)
 }
+
+var spacedRequirement = regexp.MustCompile(`(?m)^Requires-Dist: [A-Za-z0-9._\[\],-]+ [<>=!~]`)
 
 // pythonByDate is what a release of that time was most likely built with.
 var pythonByDate = []struct {
@@ -225,6 +252,8 @@ func frontEnd(e *Evidence, r *recipe.Recipe) []Reason {
 		return nil
 	}
 	r.Mode = recipe.SetupPy
+	r.Requires = slices.DeleteFunc(r.Requires, func(s string) bool { return requirementName(s) == "setuptools" })
+	r.Requires = append(r.Requires, "setuptools")
 	return reason("mode", string(r.Mode), "no build system is declared, and the setuptools of that time had no hooks for that")
 }
 
@@ -564,7 +593,7 @@ var (
 // extensions: a pure wheel of a source that compiles was built with its
 // compiled parts switched off. The project's own switch comes first.
 func extensions(e *Evidence, r *recipe.Recipe) []Reason {
-	if !e.Filename.IsPure() || !hasExtensions.MatchString(e.Source.SetupPy) {
+	if !e.Filename.IsPure() || !e.setuptools() || !hasExtensions.MatchString(e.Source.SetupPy) {
 		return nil
 	}
 	// Without a switch ext_modules are dropped: contents stay the same, only the tag depends on it.
@@ -596,6 +625,31 @@ func extensions(e *Evidence, r *recipe.Recipe) []Reason {
 		}
 	}
 	return why
+}
+
+// setuptools reports whether setuptools makes the wheel.
+func (e *Evidence) setuptools() bool {
+	name, _ := e.generator()
+	return name == "bdist_wheel" || name == "setuptools"
+}
+
+var versionVariable = regexp.MustCompile(`(?:environ\.get|environ|getenv)\s*[\[(]\s*["']([A-Z][A-Z0-9_]*VERSION[A-Z0-9_]*)["']`)
+
+// releaseVariable: a setup.py that takes its version from the environment was given it there.
+func releaseVariable(e *Evidence, r *recipe.Recipe) []Reason {
+	if e.Source.Declared {
+		return nil
+	}
+	m := versionVariable.FindStringSubmatch(e.Source.SetupPy)
+	if m == nil {
+		return nil
+	}
+	version := e.Filename.Version.Original()
+	if r.Env == nil {
+		r.Env = map[string]string{}
+	}
+	r.Env[m[1]] = version
+	return reason(m[1], version, "setup.py reads this variable; it is the release's version")
 }
 
 var viaSdist = regexp.MustCompile(`/tmp/build-via-sdist-[a-z0-9_]{8}/[^/\s"']+`)

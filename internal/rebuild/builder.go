@@ -13,6 +13,7 @@ import (
 
 	"github.com/truewheel/truewheel/internal/build"
 	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
@@ -241,8 +242,13 @@ func (b *builder) unpack(ctx context.Context) error {
 		Mode: func(stored uint32, dir bool) uint32 { return sourceMode(b.rec, stored, dir) },
 		Time: func(stored time.Time) time.Time { return sourceTime(b.rec, b.source.Zip, zone, stored) },
 	}
-	_, err = sdist.Unpack(ctx, b.report.Source.Filename, b.srcFile, info.Size(), dir, b.Sdist, options)
-	return err
+	if _, err := sdist.Unpack(ctx, b.report.Source.Filename, b.srcFile, info.Size(), dir, b.Sdist, options); err != nil {
+		return err
+	}
+	if b.Runtime == nil {
+		return nil
+	}
+	return sandbox.Own(dir)
 }
 
 // build runs the hooks. What the backend asks for besides is resolved,

@@ -11,10 +11,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 )
+
+// buildID is user and group of a build where we are root; nobody's outside.
+const buildID = 65533
 
 // Mount is a directory or file that is seen inside, read-only unless Writable.
 type Mount struct {
@@ -109,4 +114,18 @@ func finish(ctx context.Context, cmd *exec.Cmd, err error) (Result, error) {
 		return r, fmt.Errorf("run %s: %w", cmd.Path, err)
 	}
 	return r, nil
+}
+
+// Own gives what a build shall read to the user it runs as. Only root can
+// and needs to: in other cages the build runs as the caller.
+func Own(dir string) error {
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return os.Lchown(path, buildID, buildID)
+	})
 }

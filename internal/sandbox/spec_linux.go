@@ -6,9 +6,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// User and group that a build has inside; nobody's outside.
-const buildID = 65533
-
 // config is the OCI description of s. root is the prepared root directory,
 // rootless says that the caller is not root: then the build is root of a
 // user namespace that maps to the caller, without any capability.
