@@ -3,15 +3,20 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/truewheel/truewheel/compare"
 	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/store"
+	"github.com/truewheel/truewheel/recipe/lock"
 	"github.com/truewheel/truewheel/report"
 )
 
@@ -30,6 +35,7 @@ type rebuildOptions struct {
 	quiet        bool
 	verbose      bool
 	explain      bool
+	full         bool
 }
 
 func (a *app) newRebuildCommand() *cobra.Command {
@@ -37,12 +43,14 @@ func (a *app) newRebuildCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rebuild [NAME==VERSION | purl | URL | WHEEL]...",
 		Short: "Rebuild published wheels from their source and compare",
-		Long: `rebuild finds the published wheel and its source, infers from the wheel how it
-was made, builds it again in a cage, compares byte for byte, and tries again
-on what differs.
+		Long: `rebuild finds a published wheel and its source, infers from the wheel how it was
+made, builds it again in a cage, compares byte for byte, and tries again on what
+differs.
 
-Exit codes: 0 reproduced or replayed, 3 differs, 1 failed, 2 wrong usage.
-For many the worst one counts.`,
+Verdicts: reproduced (same name and sha256), replayed (same contents, and an
+inert envelope of the zip gives the same sha256), differs, failed.
+Exit codes: 0 reproduced or replayed, 3 differs, 1 failed, 2 wrong usage; of
+many the worst counts.`,
 		Example: `  truewheel rebuild attrs==25.4.0
   truewheel rebuild -r requirements.txt --jobs 4
   truewheel rebuild attrs==25.4.0 --write-lock attrs.lock
@@ -59,51 +67,245 @@ For many the worst one counts.`,
 	f.StringVar(&o.lock, "lock", "", "build what this lock `file` says and infer nothing")
 	f.StringVar(&o.writeLock, "write-lock", "", "write the lock of the best try to `file`")
 	f.StringVarP(&o.out, "out", "o", "", "keep wheel, report, lock, envelope and log in `directory`")
-	f.BoolVar(&o.json, "json", false, "print reports as JSON, one a line")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print the verdict line only")
+	f.BoolVar(&o.json, "json", false, "print reports as JSON (truewheel.report/1), one a line")
+	f.BoolVarP(&o.quiet, "quiet", "q", false, "print one line a wheel")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the build log")
 	f.BoolVar(&o.explain, "explain", false, "say where each input of the recipe comes from")
+	f.BoolVar(&o.full, "full", false, "list all differences")
 	return cmd
 }
 
-func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) error {
-	b, err := a.rebuilder(ctx, &o.common, &o.cageFlags)
-	if err != nil {
-		return err
+// request is one thing to rebuild, as the user named it.
+type request struct {
+	text   string
+	choice rebuild.Choice
+}
+
+func (o *rebuildOptions) check(given []string) error {
+	n := len(given)
+	if o.requirements != "" {
+		n++
 	}
-	var targets []rebuild.Target
+	switch {
+	case o.lock != "" && n > 0:
+		return usage("--lock says what to build: give no releases with it")
+	case o.lock == "" && n == 0:
+		return usage("nothing to rebuild: give NAME==VERSION, -r FILE or --lock FILE")
+	case o.jobs < 1:
+		return usage("--jobs %d: at least one", o.jobs)
+	case o.tries < 1:
+		return usage("--tries %d: at least one", o.tries)
+	case o.file != "" && o.all:
+		return usage("--file and --all exclude each other")
+	case o.writeLock != "" && (o.requirements != "" || n > 1 || o.all):
+		return usage("--write-lock writes one lock: use --out DIR for many")
+	}
 	for _, text := range given {
-		found, err := rebuild.Targets(ctx, b.Client, text, rebuild.Choice{File: o.file, All: o.all})
-		if err != nil {
-			return err
+		if strings.HasSuffix(text, ".whl") || strings.Contains(text, "://") || strings.HasPrefix(text, "pkg:") {
+			continue
 		}
-		targets = append(targets, found...)
-	}
-	code := exitOK
-	for _, t := range targets {
-		outcome, err := b.Rebuild(ctx, t, a.events(o))
-		if err != nil {
-			return err
+		if _, _, err := rebuild.ParseRelease(text); err != nil {
+			return &usageError{err}
 		}
-		err = a.deliver(o, outcome)
-		outcome.Close()
-		if err != nil {
-			return err
-		}
-		code = worse(code, exitCode(outcome.Report.Verdict))
-	}
-	if code != exitOK {
-		return &exitError{code}
 	}
 	return nil
 }
 
-func (a *app) events(o *rebuildOptions) rebuild.Events {
-	var ev rebuild.Events
+func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) error {
+	if err := o.check(given); err != nil {
+		return err
+	}
+	var requests []request
+	for _, text := range given {
+		requests = append(requests, request{text, rebuild.Choice{File: o.file, All: o.all}})
+	}
+	if o.requirements != "" {
+		pinned, err := readRequirements(o.requirements)
+		if err != nil {
+			return err
+		}
+		for _, p := range pinned.releases {
+			requests = append(requests, request{p.release, rebuild.Choice{All: o.all, Hashes: p.hashes}})
+		}
+		for _, s := range pinned.skipped {
+			fmt.Fprintf(a.stderr, "truewheel: %s\n", printable(s))
+		}
+		if len(requests) == 0 {
+			return usage("%s pins no release with ==", o.requirements)
+		}
+	}
+	b, err := a.rebuilder(ctx, &o.common, &o.cageFlags)
+	if err != nil {
+		return err
+	}
+	if b.Runtime == nil && !o.json {
+		fmt.Fprintf(a.stderr, "truewheel: builds are not caged: %s\n", printable(b.Uncaged))
+	}
+	if o.lock != "" {
+		target, err := a.locked(ctx, b, o.lock)
+		if err != nil {
+			return err
+		}
+		return a.one(ctx, o, b, target)
+	}
+	return a.many(ctx, o, b, requests)
+}
+
+// locked makes a target of a lock: the subject is fetched by its hash.
+func (a *app) locked(ctx context.Context, b *rebuild.Rebuilder, file string) (rebuild.Target, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return rebuild.Target{}, err
+	}
+	l, err := lock.Parse(data)
+	if err != nil {
+		return rebuild.Target{}, fmt.Errorf("%s: %w", file, err)
+	}
+	return b.FromLock(ctx, l)
+}
+
+// one rebuilds one target and prints its report.
+func (a *app) one(ctx context.Context, o *rebuildOptions, b *rebuild.Rebuilder, t rebuild.Target) error {
+	p := newProgress(a.stderr, 1, o.quiet || o.json)
+	outcome, err := b.Rebuild(ctx, t, a.events(o, p, t))
+	p.clear()
+	if err != nil {
+		return err
+	}
+	defer outcome.Close()
+	if err := a.deliver(o, outcome); err != nil {
+		return err
+	}
+	return exit(exitCode(outcome.Report.Verdict))
+}
+
+func exit(code int) error {
+	if code == exitOK {
+		return nil
+	}
+	return &exitError{code}
+}
+
+func (a *app) events(o *rebuildOptions, p *progress, t rebuild.Target) rebuild.Events {
+	ev := rebuild.Events{Stage: func(stage string) { p.stage(t.Wheel.Filename, stage) }}
 	if o.verbose {
 		ev.Log = a.stderr
 	}
 	return ev
+}
+
+// many rebuilds all requests, some at once, and goes on after a failure.
+// What is done is remembered until all is, so that an interrupted run resumes.
+func (a *app) many(ctx context.Context, o *rebuildOptions, b *rebuild.Rebuilder, requests []request) error {
+	m := &batch{app: a, o: o, b: b, p: newProgress(a.stderr, len(requests), o.quiet || o.json), reports: make([][]*report.Report, len(requests))}
+	var g errgroup.Group
+	g.SetLimit(o.jobs)
+	for i, r := range requests {
+		if ctx.Err() != nil {
+			break
+		}
+		g.Go(func() error { return m.request(ctx, i, r) })
+	}
+	err := g.Wait()
+	m.p.clear()
+	if ctx.Err() != nil && len(requests) > 1 {
+		fmt.Fprintf(a.stderr, "truewheel: interrupted after %d of %d: the same command goes on from there\n", m.finished, len(requests))
+	}
+	if err != nil {
+		return err
+	}
+	var all []*report.Report
+	for _, r := range m.reports {
+		all = append(all, r...)
+	}
+	m.forget(requests)
+	if len(all) > 1 && !o.json {
+		a.summary(all)
+	}
+	return exit(m.code)
+}
+
+// batch is a run over many.
+type batch struct {
+	*app
+	o *rebuildOptions
+	b *rebuild.Rebuilder
+	p *progress
+
+	mu       sync.Mutex // guards what follows, and printing
+	reports  [][]*report.Report
+	code     int
+	finished int
+}
+
+// key names a request among the runs that were not finished.
+func (m *batch) key(r request) string {
+	return fmt.Sprintf("%s %s %v %s %d %s %v", Version, r.text, r.choice, m.b.Client.Settings.Redacted(), m.o.tries, m.o.out, m.o.noCage)
+}
+
+func (m *batch) request(ctx context.Context, i int, r request) error {
+	many := len(m.reports) > 1
+	var kept []*report.Report
+	if _, ok := m.b.Store.Cached("unfinished", m.key(r), &kept); ok && many && len(kept) > 0 {
+		return m.done(i, kept, func() error {
+			for _, rep := range kept {
+				if err := m.print(rep); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	targets, err := rebuild.Targets(ctx, m.b.Client, r.text, r.choice)
+	if err != nil {
+		if ctx.Err() != nil || !many {
+			return err
+		}
+		rep := rebuild.Unfound(r.text, err)
+		return m.done(i, []*report.Report{rep}, func() error { return m.print(rep) })
+	}
+	var reports []*report.Report
+	for _, t := range targets {
+		outcome, err := m.b.Rebuild(ctx, t, m.events(m.o, m.p, t))
+		m.p.stage(t.Wheel.Filename, "")
+		if err != nil {
+			return err
+		}
+		reports = append(reports, outcome.Report)
+		m.mu.Lock()
+		m.p.clear()
+		err = m.deliver(m.o, outcome)
+		m.mu.Unlock()
+		outcome.Close()
+		if err != nil {
+			return err
+		}
+	}
+	if many {
+		if err := m.b.Store.Cache("unfinished", m.key(r), reports); err != nil {
+			return err
+		}
+	}
+	return m.done(i, reports, func() error { return nil })
+}
+
+func (m *batch) done(i int, reports []*report.Report, print func() error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.reports[i] = reports
+	m.finished++
+	for _, rep := range reports {
+		m.code = worse(m.code, exitCode(rep.Verdict))
+	}
+	m.p.clear()
+	return print()
+}
+
+// forget ends a run: the next one begins anew.
+func (m *batch) forget(requests []request) {
+	for _, r := range requests {
+		m.b.Store.Forget("unfinished", m.key(r))
+	}
 }
 
 func exitCode(v compare.Verdict) int {
@@ -128,21 +330,47 @@ func worse(a, b int) int {
 // deliver writes the files that were asked for and prints the report.
 func (a *app) deliver(o *rebuildOptions, outcome *rebuild.Outcome) error {
 	rep := outcome.Report
-	if o.writeLock != "" && outcome.Lock != nil {
-		if err := store.WriteFile(o.writeLock, outcome.Lock); err != nil {
-			return fmt.Errorf("write lock: %w", err)
-		}
-	}
 	if o.out != "" {
 		if err := writeOut(o.out, outcome); err != nil {
 			return fmt.Errorf("write results: %w", err)
 		}
 	}
+	if o.writeLock != "" {
+		if outcome.Lock == nil {
+			fmt.Fprintf(a.stderr, "truewheel: %s was not written: nothing was built\n", o.writeLock)
+		} else if err := store.WriteFile(o.writeLock, outcome.Lock); err != nil {
+			return fmt.Errorf("write lock: %w", err)
+		}
+	}
+	rep.Rerun = a.rerun(o, rep)
+	return a.print1(o, rep)
+}
+
+func (m *batch) print(rep *report.Report) error { return m.print1(m.o, rep) }
+
+func (a *app) print1(o *rebuildOptions, rep *report.Report) error {
 	if o.json {
 		return json.NewEncoder(a.stdout).Encode(rep)
 	}
 	a.printReport(rep, o)
 	return nil
+}
+
+// rerun is the command that does it again.
+func (a *app) rerun(o *rebuildOptions, rep *report.Report) string {
+	switch {
+	case o.lock != "":
+		return "truewheel rebuild --lock " + o.lock
+	case o.writeLock != "" && rep.Lock != nil:
+		return "truewheel rebuild --lock " + o.writeLock + " --offline"
+	case rep.Lock != nil && rep.Lock.Path != "":
+		return "truewheel rebuild --lock " + rep.Lock.Path + " --offline"
+	}
+	again := fmt.Sprintf("truewheel rebuild %s==%s", rep.Subject.Name, rep.Subject.Version)
+	if o.file != "" || o.all {
+		again += " --file " + rep.Subject.Filename
+	}
+	return again + "   (--write-lock FILE keeps every input)"
 }
 
 // writeOut puts everything that belongs to a rebuild into dir.
@@ -152,43 +380,27 @@ func writeOut(dir string, outcome *rebuild.Outcome) error {
 	}
 	rep := outcome.Report
 	stem := filepath.Join(dir, rep.Subject.Filename)
-	put := func(suffix string, data []byte, at *string) error {
+	var errs []error
+	put := func(suffix string, data []byte) string {
 		if data == nil {
-			return nil
+			return ""
 		}
-		if at != nil {
-			*at = stem + suffix
-		}
-		return store.WriteFile(stem+suffix, data)
+		errs = append(errs, store.WriteFile(stem+suffix, data))
+		return stem + suffix
 	}
 	if outcome.Wheel != "" {
-		data, err := os.ReadFile(outcome.Wheel)
-		if err != nil {
-			return err
-		}
 		rep.Rebuilt.Path = filepath.Join(dir, filepath.Base(outcome.Wheel))
-		if err := store.WriteFile(rep.Rebuilt.Path, data); err != nil {
-			return err
-		}
+		errs = append(errs, store.CopyFile(outcome.Wheel, rep.Rebuilt.Path))
 	}
 	if rep.Lock != nil {
-		if err := put(".truewheel.lock", outcome.Lock, &rep.Lock.Path); err != nil {
-			return err
-		}
+		rep.Lock.Path = put(".truewheel.lock", outcome.Lock)
 	}
 	if rep.Envelope != nil {
-		if err := put(".envelope.json", outcome.Envelope, &rep.Envelope.Path); err != nil {
-			return err
-		}
+		rep.Envelope.Path = put(".envelope.json", outcome.Envelope)
 	}
-	if err := put(".log", outcome.Log, nil); err != nil {
-		return err
-	}
+	put(".log", outcome.Log)
 	data, err := json.MarshalIndent(rep, "", "  ")
-	if err != nil {
-		return err
-	}
-	return put(".report.json", append(data, '\n'), nil)
+	errs = append(errs, err)
+	put(".report.json", append(data, '\n'))
+	return errors.Join(errs...)
 }
-
-var _ = report.Schema

@@ -15,8 +15,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/truewheel/truewheel/compare"
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/pypi"
+	"github.com/truewheel/truewheel/recipe/lock"
+	"github.com/truewheel/truewheel/report"
 )
 
 // Choice says which files of a release are meant.
@@ -248,4 +251,35 @@ func fromSum(ctx context.Context, c *index.Client, filename, at, from, sum strin
 	}
 	t.describe(page, sdists)
 	return []Target{t}, nil
+}
+
+// FromLock is the target of a lock that names its subject.
+func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock) (Target, error) {
+	if l.Subject == nil {
+		return Target{}, errors.New("the lock names no published wheel to compare with")
+	}
+	w, err := pypi.ParseWheelFilename(l.Subject.Filename)
+	if err != nil {
+		return Target{}, err
+	}
+	t := Target{Name: w.Name, Lock: l}
+	if t.Path, err = b.Locate(ctx, w.Name, *l.Subject); err != nil {
+		return t, err
+	}
+	if _, err := b.Locate(ctx, w.Name, l.Source); err != nil {
+		return t, err
+	}
+	t.Wheel = pypi.File{Filename: l.Subject.Filename, SHA256: l.Subject.SHA256, Size: l.Subject.Size}
+	t.Source = &pypi.File{Filename: l.Source.Filename, SHA256: l.Source.SHA256, Size: l.Source.Size}
+	return t, nil
+}
+
+// Unfound is the report of a release that could not even be looked for.
+func Unfound(text string, err error) *report.Report {
+	name, version, _ := strings.Cut(text, "==")
+	return &report.Report{
+		Schema: report.Schema, Subject: report.Subject{Name: name, Version: version, Filename: text},
+		Verdict: compare.Failed, Failure: &report.Failure{Class: "fetch", Detail: err.Error()},
+		Recipe: []report.Input{}, Tries: []report.Try{}, Differences: []compare.Difference{},
+	}
 }

@@ -13,6 +13,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -232,18 +233,33 @@ func (s *Store) Cache(kind, key string, v any) error {
 	return WriteFile(name, data)
 }
 
+// Forget drops the value kept for key.
+func (s *Store) Forget(kind, key string) { os.Remove(s.cachePath(kind, key)) }
+
 func (s *Store) cachePath(kind, key string) string {
 	sum := sha256.Sum256([]byte(key))
 	return filepath.Join(s.dir, "cache", kind, hex.EncodeToString(sum[:16])+".json")
 }
 
 // WriteFile writes a file that is whole or not there.
-func WriteFile(name string, data []byte) error {
+func WriteFile(name string, data []byte) error { return writeFrom(name, bytes.NewReader(data)) }
+
+// CopyFile copies a file; the copy is whole or not there.
+func CopyFile(from, to string) error {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return writeFrom(to, r)
+}
+
+func writeFrom(name string, r io.Reader) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".write-*")
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	_, err = io.Copy(f, r)
 	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
 		err = os.Rename(f.Name(), name)
 	}
