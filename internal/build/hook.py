@@ -13,7 +13,10 @@ import sys
 
 def no_extensions():
     """Drop what setup() would compile."""
-    import setuptools.dist
+    try:
+        import setuptools.dist
+    except ImportError:
+        return  # another backend: it compiles nothing by setup()
 
     base = setuptools.dist.Distribution
     old = base.__init__

@@ -33,6 +33,11 @@ func (c *common) register(cmd *cobra.Command) {
 	f.StringVar(&c.index, "index", "", "`URL` of the package index (default: the one your installer uses)")
 	f.BoolVar(&c.offline, "offline", false, "fetch nothing: use what is in the store")
 	c.registerStore(cmd)
+	c.registerLimits(cmd)
+}
+
+func (c *common) registerLimits(cmd *cobra.Command) {
+	f := cmd.Flags()
 	f.Int64Var(&c.maxSize, "max-size", 4<<30, "refuse archives whose contents are larger, in `bytes`")
 	f.Int64Var(&c.maxRatio, "max-ratio", 0, "refuse members and archives compressed more than `N` times (default 1032 for wheels, 200 for sources)")
 }

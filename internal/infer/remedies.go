@@ -197,6 +197,8 @@ func metadataSetuptools(e *Evidence, a Attempt) []change {
 		bound("<69.0.3", "Name is normalised in METADATA")
 	case has(d.Rebuilt, "License-File: ") && !has(d.Published, "License-File: "):
 		bound("<57", "METADATA names no licence files")
+	case has(d.Rebuilt, "Description-Content-Type: ") && !has(d.Published, "Description-Content-Type: "):
+		bound("<36.4", "METADATA has no Description-Content-Type")
 	case has(d.Rebuilt, "Project-URL: ") && !has(d.Published, "Project-URL: "):
 		bound("<38.3", "METADATA has no Project-URL")
 	}

@@ -152,6 +152,10 @@ func date(y int, m time.Month, d int) time.Time { return time.Date(y, m, d, 0, 0
 // setuptoolsMarks were found by building one project with every minor
 // version of setuptools and comparing METADATA.
 var setuptoolsMarks = []mark{
+	{"36.4", date(2017, 9, 3), func(e *Evidence) bool {
+		// From 36.4 to 38.6 it was always written, if only as UNKNOWN.
+		return !e.hasField("Description-Content-Type") && e.moment().Before(date(2018, 3, 15))
+	}, "METADATA has no Description-Content-Type"},
 	{"38.6", date(2018, 3, 15), func(e *Evidence) bool { return e.hasLine("Description-Content-Type: UNKNOWN") }, "METADATA says Description-Content-Type: UNKNOWN"},
 	{"39.0", date(2018, 3, 17), func(e *Evidence) bool { return e.hasLine("Author: UNKNOWN") }, "METADATA says Author: UNKNOWN"},
 	{"57.0", date(2021, 5, 22), func(e *Evidence) bool {
@@ -248,6 +252,11 @@ var pthVersion = regexp.MustCompile(`-py([23])\.([0-9]+)-nspkg\.pth$`)
 // frontEnd: setuptools got PEP 517 hooks for projects without pyproject.toml in 40.8.
 func frontEnd(e *Evidence, r *recipe.Recipe) []Reason {
 	r.Mode = recipe.PEP517
+	if e.Source.Declared && e.setuptools() && e.Source.SetupPy != "" && otherBackend.MatchString(e.Source.Backend) {
+		r.Mode = recipe.SetupPy
+		r.Requires = []string{"setuptools", "wheel"}
+		return reason("mode", string(r.Mode), "Generator is %s, and the declared backend %s is not setuptools", e.Generator, e.Source.Backend)
+	}
 	if e.Source.Declared || e.Source.SetupPy == "" || !r.Before.Before(date(2019, 2, 5)) {
 		return nil
 	}
@@ -256,6 +265,9 @@ func frontEnd(e *Evidence, r *recipe.Recipe) []Reason {
 	r.Requires = append(r.Requires, "setuptools")
 	return reason("mode", string(r.Mode), "no build system is declared, and the setuptools of that time had no hooks for that")
 }
+
+// otherBackend: backends that never use setuptools to write a pure wheel.
+var otherBackend = regexp.MustCompile(`^(poetry|flit|hatchling|pdm|maturin|uv_build)`)
 
 // constants are the times that backends give entries by themselves.
 var constants = []time.Time{date(1980, 1, 1), date(2016, 1, 1), date(2020, 2, 2)}
