@@ -34,6 +34,9 @@ func (a *app) verdictLine(rep *report.Report) string {
 	case compare.Reproduced:
 		return line + "  same sha256"
 	case compare.Replayed:
+		if len(rep.Replayed) == 0 {
+			return line + "  same sha256, by an input that no publisher sets (extensions dropped from setup())"
+		}
 		return line + "  same contents; same sha256 after replaying of the zip: " + strings.Join(rep.Replayed, ", ")
 	case compare.Failed:
 		return line + "  " + rep.Failure.Class + ": " + printable(firstLine(rep.Failure.Detail))

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -124,9 +125,7 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags) (*rebui
 		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}
-	if b.UV, err = a.uv(ctx, client); err != nil {
-		return nil, err
-	}
+	b.UV = a.lazyUV(client)
 	if b.Pythons, err = env.Pythons(ctx, a.environ, st); err != nil {
 		return nil, err
 	}
@@ -143,6 +142,22 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags) (*rebui
 		return nil, err
 	}
 	return b, nil
+}
+
+// lazyUV gets uv once, when it is first needed; a failure is tried again.
+func (a *app) lazyUV(client *index.Client) func(context.Context) (*uv.UV, error) {
+	var mu sync.Mutex // guards found
+	var found *uv.UV
+	return func(ctx context.Context) (*uv.UV, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if found != nil {
+			return found, nil
+		}
+		var err error
+		found, err = a.uv(ctx, client)
+		return found, err
+	}
 }
 
 // uv makes the pinned uv available.

@@ -95,15 +95,6 @@ func setPin(r *recipe.Recipe, name, version string) {
 	}
 }
 
-func pinned(r *recipe.Recipe, name string) (string, bool) {
-	for _, p := range r.Pins {
-		if p.Name == name {
-			return p.Version, true
-		}
-	}
-	return "", false
-}
-
 var requirementStart = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*`)
 var separators = regexp.MustCompile(`[-_.]+`)
 

@@ -77,7 +77,11 @@ func (b *builder) resolution(ctx context.Context, req uv.Request) ([]uv.Resolved
 	if at, ok := b.Store.Cached("resolutions", key, &kept); ok && (req.Offline || time.Since(at) < 24*time.Hour) {
 		return kept, nil
 	}
-	resolved, err := b.UV.Resolve(ctx, req)
+	tool, err := b.UV(ctx)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := tool.Resolve(ctx, req)
 	if err != nil {
 		return nil, err
 	}
@@ -219,7 +223,11 @@ func (b *builder) install(ctx context.Context) error {
 		}
 		wheels = append(wheels, uv.Wheel{Name: p.Name, Path: path, SHA256: p.SHA256})
 	}
-	if err := b.UV.Install(ctx, b.python.Path, b.env.Dir, wheels, b.Runtime == nil); err != nil {
+	tool, err := b.UV(ctx)
+	if err != nil {
+		return err
+	}
+	if err := tool.Install(ctx, b.python.Path, b.env.Dir, wheels, b.Runtime == nil); err != nil {
 		return fmt.Errorf("install build requirements: %w", err)
 	}
 	return b.env.AdoptScripts()

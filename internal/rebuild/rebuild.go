@@ -35,7 +35,7 @@ import (
 type Rebuilder struct {
 	Client   *index.Client
 	Store    *store.Store
-	UV       *uv.UV
+	UV       func(context.Context) (*uv.UV, error) // asked for when first needed
 	Pythons  []env.Python
 	Runtime  *sandbox.Runtime // nil: no cage
 	Uncaged  string           // why there is none

@@ -1,0 +1,61 @@
+# The targets that people use: make rebuild RELEASE=attrs==25.4.0, make test.
+# Needs: Go 1.26, git, a Python 3 with pip (its settings say which index to ask).
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+FUZZTIME ?= 20m
+BIN = bin/truewheel
+
+.PHONY: all build rebuild test lint vuln unit cross fuzz e2e bench hostile docs runtime clean
+
+all: build
+
+build:
+	CGO_ENABLED=0 go build -trimpath -o $(BIN) ./cmd/truewheel
+
+# Does all set-up and the main job.
+RELEASE ?= attrs==25.4.0
+rebuild: build
+	$(BIN) rebuild $(RELEASE)
+
+test: lint vuln unit cross
+	bench/fuzz.sh 180s
+	$(MAKE) e2e
+
+lint:
+	@test -z "$$(gofmt -l . | tee /dev/stderr)"
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+vuln:
+	bench/vuln.sh $(GOVULNCHECK)
+
+unit:
+	go test -race ./...
+
+# The other systems compile and vet.
+cross:
+	GOOS=darwin GOARCH=arm64 go vet ./...
+	GOOS=windows GOARCH=amd64 go vet ./...
+
+# All fuzz targets share the time.
+fuzz:
+	bench/fuzz.sh $(FUZZTIME)
+
+# Real releases, one for each backend.
+e2e: build
+	bench/e2e.sh $(BIN)
+
+# The table of docs/bench.md, and bench/results.tsv. Lists: LISTS="a.tsv b.tsv".
+bench: build
+	bench/bench.py --truewheel $(BIN) $(BENCHFLAGS) $(LISTS)
+
+# An OCI runtime, where the packages are Debian's and we are root.
+runtime:
+	bench/runtime.sh
+
+docs: build
+	go run ./internal/docs docs
+
+clean:
+	rm -rf bin out
