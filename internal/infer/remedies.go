@@ -65,6 +65,7 @@ var remedies = []remedy{
 	{"extensions", dropExtensions},
 	{"python tag", tagFromName},
 	{"line ends", otherLineEnds},
+	{"hash seed", hashSeed},
 	{"python by a text", otherMinor},
 	{"setuptools by METADATA", metadataSetuptools},
 	{"front end", legacyFrontEnd},
