@@ -59,3 +59,9 @@ docs: build
 
 clean:
 	rm -rf bin out
+
+# docs/hostile.md: what installers do with hostile wheels. make hostile UV=... PYTHONS="python3.12 ..."
+PYTHONS ?= python3
+UV ?= $(firstword $(wildcard $(HOME)/.cache/truewheel/tools/*/uv))
+hostile:
+	bench/hostile.py --uv $(UV) $(PYTHONS)

@@ -84,7 +84,7 @@ def cause(report):
 def peers(args, uv, report):
     """Seconds of pip wheel and uv build for the same sdist; None for a build that failed."""
     source = (report.get("source") or {}).get("sha256")
-    cache = json.loads(json.dumps(args.cache))
+    cache = args.cache
     links = glob.glob(os.path.join(cache, "files", "??", source or "none"))
     if not links:
         return None, None

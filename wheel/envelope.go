@@ -256,7 +256,7 @@ func (e *Envelope) inert(rebuilt *Archive) error {
 			if !slices.ContainsFunc(rebuilt.Entries, func(m Entry) bool { return !m.IsDir() && strings.HasPrefix(m.Name, entry.Name) }) {
 				return &NotInertError{entry.Name, "directory entry", "no member lies in it"}
 			}
-			if *entry.External&0x1ff<<16&^(0o755<<16) != 0 {
+			if mode := *entry.External >> 16; mode&0o7777&^0o755 != 0 {
 				return &NotInertError{entry.Name, "mode", "a directory that others may write to"}
 			}
 		}
