@@ -6,4 +6,6 @@ import "os/exec"
 
 func ownGroup(*exec.Cmd) {}
 
-func signalOf(*exec.ExitError) string { return "" }
+func killGroup(*exec.Cmd) {}
+
+func exitOf(e *exec.ExitError) (code int, signal string) { return e.ExitCode(), "" }

@@ -13,9 +13,13 @@ func ownGroup(cmd *exec.Cmd) {
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }
 
-func signalOf(e *exec.ExitError) string {
+// killGroup ends what is left of the group of cmd, which has ended itself.
+func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// exitOf is how a program ended: its code, or as a shell says it the signal.
+func exitOf(e *exec.ExitError) (code int, signal string) {
 	if s, ok := e.Sys().(syscall.WaitStatus); ok && s.Signaled() {
-		return s.Signal().String()
+		return shellCode + int(s.Signal()), s.Signal().String()
 	}
-	return ""
+	return e.ExitCode(), ""
 }

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -19,10 +20,11 @@ import (
 
 // Runtime is an OCI runtime that was seen to work.
 type Runtime struct {
-	path     string
-	version  string
-	dir      string // holds a directory for each cage that runs
-	rootless bool
+	Limits  bool // Limits of memory and processes hold for a cage as a whole; else only for each process
+	path    string
+	version string
+	dir     string // holds a directory for each cage that runs
+	grade   grade
 }
 
 // Name is the runtime and its version, "runc 1.1.5".
@@ -31,118 +33,82 @@ func (r *Runtime) Name() string { return filepath.Base(r.path) + " " + r.version
 // Find looks for an OCI runtime: the program explicit, or runc or crun in
 // PATH and the system's directories. It runs it once to see that it can.
 // Cages live in dir; those that dead processes left there are removed. The
-// error is an *UnavailableError.
+// error is an *UnavailableError, or that of ctx.
 func Find(ctx context.Context, explicit, dir string) (*Runtime, error) {
-	names := []string{"runc", "crun"}
-	if explicit != "" {
-		names = []string{explicit}
-	}
-	var path string
-	for _, name := range names {
-		for _, candidate := range []string{name, "/usr/sbin/" + name, "/usr/bin/" + name, "/sbin/" + name} {
-			if found, err := exec.LookPath(candidate); err == nil {
-				path = found
-				break
-			}
-		}
-		if path != "" {
-			break
-		}
-	}
+	path := lookRuntime(explicit)
 	if path == "" {
-		return nil, &UnavailableError{"no OCI runtime was found (on Debian: apt-get install runc)"}
+		return nil, &UnavailableError{cmp.Or(explicit, "an OCI runtime") + " was not found (on Debian: apt-get install runc)"}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, &UnavailableError{fmt.Sprintf("make %s: %v", dir, err)}
+	dir, err := filepath.Abs(dir)
+	if err == nil {
+		err = os.MkdirAll(dir, 0o755)
 	}
-	r := &Runtime{path: path, dir: dir, rootless: os.Geteuid() != 0}
+	if err != nil {
+		return nil, &UnavailableError{fmt.Sprintf("make a place for cages: %v", err)}
+	}
+	r := &Runtime{path: path, dir: dir}
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	if err != nil {
-		return nil, &UnavailableError{fmt.Sprintf("%s --version: %v", path, err)}
+		return nil, cmp.Or(ctx.Err(), error(&UnavailableError{fmt.Sprintf("%s --version: %v", path, err)}))
 	}
 	if fields := strings.Fields(string(out)); len(fields) >= 3 {
 		r.version, _, _ = strings.Cut(fields[2], "+")
 	}
+	grades := []grade{{Limits: true, Swap: true}, {Limits: true}, {}}
+	hint := ""
+	if os.Geteuid() != 0 {
+		grades = []grade{{Rootless: true}}
+		hint = "; as root it needs no user namespaces"
+	}
+	r.grade = grades[0]
 	r.sweep(ctx)
-	var log bytes.Buffer
-	probe := Spec{Argv: []string{"/bin/true"}, Dir: "/", Stderr: &log, Stdout: &log, Limits: Limits{Time: time.Minute}}
-	result, err := r.Run(ctx, probe)
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
-	if err != nil || result.ExitCode != 0 {
-		why := strings.TrimSpace(log.String())
-		if err != nil {
-			why = err.Error()
+	var why string
+	for _, r.grade = range grades {
+		r.Limits = r.grade.Limits
+		if why = r.probe(ctx); why == "" {
+			return r, nil
 		}
-		hint := ""
-		if r.rootless {
-			hint = "; as root it needs no user namespaces"
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
-		return nil, &UnavailableError{fmt.Sprintf("%s can't run a container here: %s%s", r.Name(), why, hint)}
 	}
-	return r, nil
+	return nil, &UnavailableError{fmt.Sprintf("%s can't run a container here: %s%s", r.Name(), why, hint)}
 }
 
-// hostDirs are the system's directories that a build may read.
-var hostDirs = []string{"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32"}
+// lookRuntime is the path of the runtime, "" when there is none.
+func lookRuntime(explicit string) string {
+	names := []string{"runc", "crun"}
+	if explicit != "" {
+		names = []string{explicit}
+	}
+	for _, name := range names {
+		candidates := []string{name}
+		if !strings.Contains(name, "/") {
+			candidates = append(candidates, "/usr/sbin/"+name, "/usr/bin/"+name, "/sbin/"+name)
+		}
+		for _, candidate := range candidates {
+			if found, err := exec.LookPath(candidate); err == nil {
+				return found
+			}
+		}
+	}
+	return ""
+}
 
-// hostFiles are copied: small, and the same for every user.
-var hostFiles = []string{"etc/ld.so.cache", "etc/ld.so.conf", "etc/debian_version", "etc/os-release"}
-
-// hostRoot prepares a root directory that shows the host's system read-only:
-// programs and libraries, and an /etc of our own. Homes, /root, /var, /run,
-// /opt, /srv and the host's /etc are not there.
-func hostRoot(root string) ([]Mount, error) {
-	files := map[string]string{
-		"etc/passwd":        fmt.Sprintf("root:x:0:0:root:/:/bin/sh\nbuild:x:%d:%d:build:/build:/bin/sh\n", buildID, buildID),
-		"etc/group":         fmt.Sprintf("root:x:0:\nbuild:x:%d:\n", buildID),
-		"etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files\n",
-		"etc/hosts":         "127.0.0.1 localhost build\n::1 localhost\n",
-		"etc/resolv.conf":   "",
+// probe says why no cage can be run, or nothing.
+func (r *Runtime) probe(ctx context.Context) string {
+	var log bytes.Buffer
+	result, err := r.Run(ctx, Spec{
+		Argv: []string{"/bin/true"}, Stdout: &log, Stderr: &log,
+		Tmpfs: []string{"/build"}, Limits: Limits{Time: time.Minute},
+	})
+	switch {
+	case err != nil:
+		return err.Error()
+	case result.TimedOut || result.ExitCode != 0:
+		return cmp.Or(strings.TrimSpace(log.String()), fmt.Sprintf("/bin/true ended with %+v", result))
 	}
-	for _, dir := range []string{"etc", "proc", "dev", "tmp", "build", "truewheel"} {
-		if err := os.MkdirAll(filepath.Join(root, dir), 0o755); err != nil {
-			return nil, err
-		}
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(root, name), []byte(text), 0o644); err != nil {
-			return nil, err
-		}
-	}
-	for _, name := range hostFiles {
-		if data, err := os.ReadFile("/" + name); err == nil {
-			if err := os.WriteFile(filepath.Join(root, name), data, 0o644); err != nil {
-				return nil, err
-			}
-		}
-	}
-	var mounts []Mount
-	for _, name := range hostDirs {
-		info, err := os.Lstat("/" + name)
-		if err != nil {
-			continue
-		}
-		if info.Mode()&os.ModeSymlink != 0 {
-			target, err := os.Readlink("/" + name)
-			if err == nil {
-				err = os.Symlink(target, filepath.Join(root, name))
-			}
-			if err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if err := os.Mkdir(filepath.Join(root, name), 0o755); err != nil {
-			return nil, err
-		}
-		mounts = append(mounts, Mount{Source: "/" + name, Target: "/" + name})
-	}
-	if _, err := os.Stat("/etc/alternatives"); err == nil {
-		mounts = append(mounts, Mount{Source: "/etc/alternatives", Target: "/etc/alternatives"})
-	}
-	return mounts, nil
+	return ""
 }
 
 // cage is one container and its directory, owned by a lock while it runs.
@@ -151,24 +117,51 @@ type cage struct {
 	lock    *os.File
 }
 
+// newCage makes an empty cage. A sweep may take a lock before its maker has
+// it; then there is another name.
 func (r *Runtime) newCage() (*cage, error) {
-	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return nil, err
+	for range 100 {
+		var b [8]byte
+		if _, err := rand.Read(b[:]); err != nil {
+			return nil, err
+		}
+		c := &cage{id: "tw" + hex.EncodeToString(b[:])}
+		c.dir = filepath.Join(r.dir, c.id)
+		lock, err := os.OpenFile(c.dir+".lock", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if !owns(lock) {
+			lock.Close()
+			continue
+		}
+		c.lock = lock
+		if err := errors.Join(os.Mkdir(c.dir, 0o700), os.Mkdir(c.root(), 0o755), os.Chmod(c.root(), 0o755)); err != nil {
+			c.remove()
+			return nil, err
+		}
+		return c, nil
 	}
-	c := &cage{id: "tw" + hex.EncodeToString(b[:])}
-	c.dir = filepath.Join(r.dir, c.id)
-	lock, err := os.OpenFile(c.dir+".lock", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	c.lock = lock
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	// The container's own user has to reach the root directory.
-	return c, os.MkdirAll(filepath.Join(c.dir, "root"), 0o755)
+	return nil, fmt.Errorf("%s: no lock is to be had", r.dir)
 }
+
+// owns takes the lock on f if nobody has it and f is still what its name says.
+func owns(f *os.File) bool {
+	if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return false
+	}
+	have, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(have, named)
+}
+
+func (c *cage) root() string    { return filepath.Join(c.dir, "root") }
+func (c *cage) state() string   { return filepath.Join(c.dir, "state") }
+func (c *cage) log() string     { return filepath.Join(c.dir, "log") }
+func (c *cage) pidFile() string { return filepath.Join(c.dir, "pid") }
 
 func (c *cage) remove() {
 	os.RemoveAll(c.dir)
@@ -176,15 +169,56 @@ func (c *cage) remove() {
 	c.lock.Close()
 }
 
-func (r *Runtime) command(ctx context.Context, c string, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, r.path, append([]string{"--root", filepath.Join(c, "state")}, args...)...)
+// started says whether the program of the cage was run: the runtime writes
+// the file after that.
+func (c *cage) started() bool {
+	_, err := os.Stat(c.pidFile())
+	return err == nil
 }
 
-// delete ends the container, whatever it does.
-func (r *Runtime) delete(c *cage) error {
-	ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
-	defer stop()
-	return r.command(ctx, c.dir, "delete", "--force", c.id).Run()
+// complaint is the last thing that the runtime logged.
+func (c *cage) complaint() string {
+	last := ""
+	for line := range strings.Lines(readText(c.log())) {
+		var entry struct{ Level, Msg string }
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg != "" {
+			last = entry.Msg
+		}
+	}
+	return last
+}
+
+// command is the runtime with the state of the cage c.
+func (r *Runtime) command(ctx context.Context, c *cage, args ...string) *exec.Cmd {
+	global := []string{"--root", c.state(), "--log", c.log(), "--log-format", "json"}
+	if !r.grade.Limits && !r.grade.Rootless && r.isRunc() {
+		global = append(global, "--rootless=true") // go on without control groups
+	}
+	cmd := exec.CommandContext(ctx, r.path, append(global, args...)...)
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); r.grade.Rootless && dir != "" {
+		cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+dir)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to pass on
+	return cmd
+}
+
+func (r *Runtime) isRunc() bool { return strings.HasPrefix(filepath.Base(r.path), "runc") }
+
+// end ends the container, whatever it does, and removes what the runtime has of it.
+func (r *Runtime) end(c *cage) error {
+	var err error
+	if _, missing := os.Stat(filepath.Join(c.state(), c.id)); missing == nil {
+		ctx, stop := context.WithTimeout(context.Background(), 30*time.Second)
+		defer stop()
+		if err = r.command(ctx, c, "delete", "--force", c.id).Run(); err != nil {
+			err = fmt.Errorf("remove cage: %w: %s", err, c.complaint())
+		}
+	}
+	if r.grade.Limits {
+		removeGroups(c.id)
+	}
+	return err
 }
 
 // sweep removes cages whose owner is dead.
@@ -195,96 +229,116 @@ func (r *Runtime) sweep(ctx context.Context) {
 	}
 	for _, name := range locks {
 		f, err := os.OpenFile(name, os.O_RDWR, 0)
-		if err != nil {
+		if err != nil || ctx.Err() != nil {
 			continue
 		}
-		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		if !owns(f) {
 			f.Close()
 			continue
 		}
 		dir := strings.TrimSuffix(name, ".lock")
-		if _, err := os.Stat(filepath.Join(dir, "state")); err == nil {
-			_ = r.command(ctx, dir, "delete", "--force", filepath.Base(dir)).Run()
+		c := &cage{id: filepath.Base(dir), dir: dir, lock: f}
+		if r.end(c) != nil {
+			f.Close() // it stays for the next one
+			continue
 		}
-		os.RemoveAll(dir)
-		os.Remove(name)
-		f.Close()
+		c.remove()
 	}
 }
 
-// Run runs the program of s in a cage of its own, and removes the cage.
-func (r *Runtime) Run(ctx context.Context, s Spec) (Result, error) {
+// guard ends and removes the cage when we die, however: it waits for the end
+// of a pipe that only we hold. The returned function dismisses it.
+func (r *Runtime) guard(c *cage) (dismiss func(), err error) {
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	const script = `read never; "$@"; rm -rf "$0" "$0.lock"`
+	end := r.command(context.Background(), c, "delete", "--force", c.id)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, c.dir}, end.Args...)...)
+	cmd.Env, cmd.SysProcAttr, cmd.Stdin, cmd.Dir = end.Env, end.SysProcAttr, theirs, "/"
+	err = cmd.Start()
+	theirs.Close()
+	if err != nil {
+		ours.Close()
+		return nil, err
+	}
+	return func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		ours.Close()
+	}, nil
+}
+
+// Run runs the program of s in a cage of its own, and removes the cage. It
+// returns when no process of the cage is left.
+func (r *Runtime) Run(ctx context.Context, s Spec) (result Result, err error) {
+	if len(s.Argv) == 0 {
+		return Result{}, errNoProgram
+	}
+	closeInherited()
 	c, err := r.newCage()
 	if err != nil {
 		return Result{}, fmt.Errorf("make cage: %w", err)
 	}
 	defer c.remove()
-	root := filepath.Join(c.dir, "root")
-	mounts, err := hostRoot(root)
+	if err := r.describe(c, s); err != nil {
+		return Result{}, fmt.Errorf("make cage: %w", err)
+	}
+	dismiss, err := r.guard(c)
 	if err != nil {
-		return Result{}, fmt.Errorf("make cage: %w", err)
+		return Result{}, fmt.Errorf("guard cage: %w", err)
 	}
-	data, err := json.Marshal(config(s, root, c.id, append(mounts, s.Mounts...), r.rootless, os.Getuid(), os.Getgid()))
-	if err != nil {
-		return Result{}, fmt.Errorf("make cage: %w", err)
-	}
-	if err := os.WriteFile(filepath.Join(c.dir, "config.json"), data, 0o600); err != nil {
-		return Result{}, fmt.Errorf("make cage: %w", err)
-	}
+	defer dismiss()
+	defer func() { err = errors.Join(err, r.end(c)) }()
+
+	outer := ctx
 	ctx, stop := context.WithTimeout(ctx, s.Limits.fill().Time)
 	defer stop()
-	args := []string{"run", "--keep", "--bundle", c.dir}
+	args := []string{"run", "--bundle", c.dir, "--pid-file", c.pidFile()}
+	if r.isRunc() {
+		args = append(args, "--keep") // to read what it used
+	}
 	if n := len(s.ExtraFiles); n > 0 {
 		args = append(args, "--preserve-fds", strconv.Itoa(n))
 	}
-	cmd := r.command(ctx, c.dir, append(args, c.id)...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
-	if dir := os.Getenv("XDG_RUNTIME_DIR"); r.rootless && dir != "" {
-		cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+dir)
-	}
+	cmd := r.command(ctx, c, append(args, c.id)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = s.Stdin, s.Stdout, s.Stderr, s.ExtraFiles
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is ours to pass on
-	cmd.Cancel = func() error { return errors.Join(r.delete(c), cmd.Process.Kill()) }
-	cmd.WaitDelay = 10 * time.Second
-	result, err := finish(ctx, cmd, cmd.Run())
-	if !r.rootless {
-		result.MaxRSS, result.OutOfMemory = memory(c.id)
+	cmd.Cancel = func() error { return errors.Join(r.end(c), cmd.Process.Kill()) }
+	cmd.WaitDelay = waitDelay
+	start := time.Now()
+	result, err = finish(outer, ctx, cmd, cmd.Run(), start)
+	if err != nil || result.TimedOut {
+		return result, err
 	}
-	return result, errors.Join(err, r.ended(c))
+	if !c.started() {
+		return result, fmt.Errorf("run %s in a cage: %s", s.Argv[0], cmp.Or(c.complaint(), "the runtime says nothing"))
+	}
+	if result.Signal != "" {
+		return result, fmt.Errorf("run %s in a cage: the runtime ended by signal: %s", s.Argv[0], result.Signal)
+	}
+	if n := result.ExitCode - shellCode; n > 0 && n <= 64 {
+		result.Signal = syscall.Signal(n).String()
+	}
+	result.MaxRSS, result.OutOfMemory = memory(c.id)
+	return result, nil
 }
 
-// ended removes what --keep left: the container's state and control groups.
-func (r *Runtime) ended(c *cage) error {
-	if _, err := os.Stat(filepath.Join(c.dir, "state", c.id)); err != nil {
-		return nil // it was never made, or is gone already
+// describe prepares the root directory of the cage and writes its config.json.
+func (r *Runtime) describe(c *cage, s Spec) error {
+	mounts, err := prepareRoot(c.root(), s)
+	if err != nil {
+		return err
 	}
-	if err := r.delete(c); err != nil {
-		return fmt.Errorf("remove cage: %w", err)
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return err
 	}
-	return nil
-}
-
-// memory reads what the cage used at most and whether the limit killed in it.
-func memory(id string) (peak int64, killed bool) {
-	read := func(name string) string {
-		data, err := os.ReadFile(name)
-		if err != nil {
-			return ""
-		}
-		return strings.TrimSpace(string(data))
+	data, err := json.Marshal(config(s, cageOf{
+		id: c.id, root: c.root(), mounts: mounts, uid: os.Getuid(), gid: os.Getgid(), files: files.Max, grade: r.grade,
+	}))
+	if err != nil {
+		return err
 	}
-	for _, dir := range []string{"/sys/fs/cgroup/memory/truewheel/" + id, "/sys/fs/cgroup/truewheel/" + id} {
-		for _, file := range []string{"memory.max_usage_in_bytes", "memory.peak"} {
-			if n, err := strconv.ParseInt(read(filepath.Join(dir, file)), 10, 64); err == nil {
-				peak = max(peak, n)
-			}
-		}
-		for _, file := range []string{"memory.oom_control", "memory.events"} {
-			for line := range strings.Lines(read(filepath.Join(dir, file))) {
-				f := strings.Fields(line)
-				killed = killed || len(f) == 2 && f[0] == "oom_kill" && f[1] != "0"
-			}
-		}
-	}
-	return peak, killed
+	return os.WriteFile(filepath.Join(c.dir, "config.json"), data, 0o600)
 }

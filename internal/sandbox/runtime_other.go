@@ -8,7 +8,9 @@ import (
 )
 
 // Runtime is an OCI runtime; there is none on this system.
-type Runtime struct{}
+type Runtime struct {
+	Limits bool
+}
 
 // Find always fails with an *UnavailableError here.
 func Find(context.Context, string, string) (*Runtime, error) {

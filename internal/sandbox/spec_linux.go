@@ -1,105 +1,152 @@
 package sandbox
 
 import (
+	"cmp"
+	"path"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// config is the OCI description of s. root is the prepared root directory,
-// rootless says that the caller is not root: then the build is root of a
-// user namespace that maps to the caller, without any capability.
-func config(s Spec, root string, id string, mounts []Mount, rootless bool, uid, gid int) *specs.Spec {
+// cageOf is what a description needs to know beside the Spec.
+type cageOf struct {
+	id     string
+	root   string  // directory that is seen as /
+	mounts []Mount // those of the root
+	uid    int     // the caller's
+	gid    int
+	files  uint64 // descriptors that we may have at most
+	grade
+}
+
+// grade is what the runtime can do here, best first in grades.
+type grade struct {
+	Rootless bool // the caller is not root
+	Limits   bool // control groups can be made
+	Swap     bool // and swap be limited
+}
+
+// masked are files of /proc that tell about the machine, or can harm it, and
+// places below /usr that hold the administrator's settings and private sources.
+var masked = []string{
+	"/proc/acpi", "/proc/asound", "/proc/cmdline", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+	"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/proc/version",
+	"/usr/local/etc", "/usr/local/src", "/usr/src",
+}
+
+// Not limits of the user's but of good manners; a build that needs more is not known.
+const (
+	shmSize   = 64 << 20
+	maxInodes = 1 << 20
+	maxFiles  = 4096
+	hardFiles = 65536
+)
+
+// config is the OCI description of s in the cage c.
+//
+// Root's cages run as buildID. Others are rootless: there the build is root
+// of a user namespace that maps to the caller. In both it has no capability.
+func config(s Spec, c cageOf) *specs.Spec {
 	lim := s.Limits.fill()
 	umask := s.Umask
 	user := specs.User{UID: buildID, GID: buildID, Umask: &umask}
-	owner := []string{"uid=" + strconv.Itoa(buildID), "gid=" + strconv.Itoa(buildID)}
-	if rootless {
-		user.UID, user.GID, owner = 0, 0, nil
+	owner := ",uid=" + strconv.Itoa(buildID) + ",gid=" + strconv.Itoa(buildID)
+	if c.Rootless {
+		user.UID, user.GID, owner = 0, 0, ""
 	}
-	c := &specs.Spec{
+	oom := 500 // where the machine runs short, builds go first
+	out := &specs.Spec{
 		Version:  "1.0.2",
-		Hostname: "build",
-		Root:     &specs.Root{Path: root, Readonly: true},
+		Hostname: cmp.Or(s.Hostname, "build"),
+		Root:     &specs.Root{Path: c.root, Readonly: true},
 		Process: &specs.Process{
-			User: user, Args: s.Argv, Env: s.Env, Cwd: s.Dir,
+			User: user, Args: s.Argv, Env: s.Env, Cwd: cmp.Or(s.Dir, "/"),
 			Capabilities:    &specs.LinuxCapabilities{},
 			NoNewPrivileges: true,
+			OOMScoreAdj:     &oom,
 			Rlimits: []specs.POSIXRlimit{
 				{Type: "RLIMIT_CORE"},
-				{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 4096},
+				{Type: "RLIMIT_NOFILE", Soft: min(maxFiles, c.files), Hard: min(hardFiles, c.files)},
 			},
 		},
 		Mounts: []specs.Mount{
 			{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 			{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=64k"}},
-			{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=67108864"}},
+			{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", "size=" + strconv.Itoa(shmSize)}},
 		},
 		Linux: &specs.Linux{
 			Namespaces: []specs.LinuxNamespace{
 				{Type: specs.PIDNamespace}, {Type: specs.NetworkNamespace}, {Type: specs.IPCNamespace},
-				{Type: specs.UTSNamespace}, {Type: specs.MountNamespace},
+				{Type: specs.UTSNamespace}, {Type: specs.MountNamespace}, {Type: specs.CgroupNamespace},
 			},
-			MaskedPaths: []string{
-				"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-				"/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/proc/mounts", "/proc/cmdline", "/proc/version",
-			},
+			MaskedPaths:   masked,
 			ReadonlyPaths: []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"},
 			Seccomp:       seccomp(),
 		},
 	}
-	for _, m := range mounts {
-		options := []string{"rbind", "nosuid", "nodev", "rprivate"}
-		if !m.Writable {
+
+	var places []specs.Mount
+	for _, m := range slices.Concat(c.mounts, s.Mounts) {
+		// Not what is mounted below it: "ro" does not reach that. A rootless
+		// bind must carry it along; there "rro" reaches it or fails.
+		options := []string{"bind"}
+		if c.Rootless {
+			options = []string{"rbind"}
+		}
+		options = append(options, "nosuid", "nodev", "rprivate")
+		switch {
+		case !m.Writable && c.Rootless:
+			options = append(options, "ro", "rro")
+		case !m.Writable:
 			options = append(options, "ro")
 		}
-		c.Mounts = append(c.Mounts, specs.Mount{Destination: m.Target, Type: "bind", Source: m.Source, Options: options})
+		places = append(places, specs.Mount{Destination: path.Clean(m.Target), Type: "bind", Source: m.Source, Options: options})
+	}
+	if slices.ContainsFunc(s.Mounts, func(m Mount) bool { return m.Writable }) {
+		// A tmpfs has its own size; elsewhere at least no file grows beyond it.
+		out.Process.Rlimits = append(out.Process.Rlimits, specs.POSIXRlimit{Type: "RLIMIT_FSIZE", Soft: uint64(lim.Disk), Hard: uint64(lim.Disk)})
 	}
 	for _, dir := range s.Tmpfs {
-		options := append([]string{"nosuid", "nodev", "mode=755", "size=" + strconv.FormatInt(lim.Disk, 10)}, owner...)
-		c.Mounts = append(c.Mounts, specs.Mount{Destination: dir, Type: "tmpfs", Source: "tmpfs", Options: options})
+		mode := "mode=0755"
+		if dir = path.Clean(dir); dir == "/tmp" || dir == "/var/tmp" {
+			mode = "mode=1777"
+		}
+		options := "nosuid,nodev," + mode + ",size=" + strconv.FormatInt(lim.Disk, 10) + ",nr_inodes=" + strconv.Itoa(maxInodes) + owner
+		places = append(places, specs.Mount{Destination: dir, Type: "tmpfs", Source: "tmpfs", Options: strings.Split(options, ",")})
 	}
-	if rootless {
-		c.Linux.Namespaces = append(c.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
-		c.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(uid), Size: 1}}
-		c.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(gid), Size: 1}}
-		return c
+	// What lies deeper is mounted later, whoever asked for it.
+	slices.SortStableFunc(places, func(a, b specs.Mount) int {
+		return slices.Compare(strings.Split(a.Destination, "/"), strings.Split(b.Destination, "/"))
+	})
+	out.Mounts = append(out.Mounts, places...)
+
+	if c.Rootless {
+		out.Linux.Namespaces = append(out.Linux.Namespaces, specs.LinuxNamespace{Type: specs.UserNamespace})
+		out.Linux.UIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(c.uid), Size: 1}}
+		out.Linux.GIDMappings = []specs.LinuxIDMapping{{ContainerID: 0, HostID: uint32(c.gid), Size: 1}}
+	} else {
+		// Otherwise the machine's is seen.
+		out.Linux.Sysctl = map[string]string{"kernel.domainname": "(none)"}
 	}
-	memory, swap, pids := lim.Memory, lim.Memory, lim.Processes
-	c.Linux.CgroupsPath = "/truewheel/" + id
-	c.Linux.Resources = &specs.LinuxResources{
+	if !c.Limits {
+		// The best there is without control groups: for each process, and for
+		// the user as a whole.
+		out.Process.Rlimits = append(out.Process.Rlimits,
+			specs.POSIXRlimit{Type: "RLIMIT_AS", Soft: uint64(lim.Memory), Hard: uint64(lim.Memory)},
+			specs.POSIXRlimit{Type: "RLIMIT_NPROC", Soft: uint64(lim.Processes), Hard: uint64(lim.Processes)})
+		return out
+	}
+	memory, pids := lim.Memory, lim.Processes
+	out.Linux.CgroupsPath = "/" + cgroupParent + "/" + c.id
+	out.Linux.Resources = &specs.LinuxResources{
 		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}},
-		Memory:  &specs.LinuxMemory{Limit: &memory, Swap: &swap},
+		Memory:  &specs.LinuxMemory{Limit: &memory},
 		Pids:    &specs.LinuxPids{Limit: &pids},
 	}
-	return c
-}
-
-// seccomp refuses what no build needs and kernels have had holes in.
-func seccomp() *specs.LinuxSeccomp {
-	denied := []string{
-		"acct", "add_key", "adjtimex", "bpf", "clock_adjtime", "clock_settime", "create_module", "delete_module",
-		"finit_module", "fsconfig", "fsmount", "fsopen", "fspick", "get_kernel_syms", "init_module",
-		"io_uring_enter", "io_uring_register", "io_uring_setup", "ioperm", "iopl", "kcmp", "kexec_file_load", "kexec_load",
-		"keyctl", "lookup_dcookie", "mount", "mount_setattr", "move_mount", "name_to_handle_at", "nfsservctl",
-		"open_by_handle_at", "open_tree", "perf_event_open", "pivot_root", "process_madvise", "process_vm_readv", "process_vm_writev",
-		"ptrace", "query_module", "quotactl", "quotactl_fd", "reboot", "request_key", "setdomainname", "sethostname",
-		"setns", "settimeofday", "stime", "swapoff", "swapon", "sysfs", "_sysctl", "syslog", "umount", "umount2",
-		"unshare", "uselib", "userfaultfd", "ustat", "vhangup",
+	if c.Swap {
+		out.Linux.Resources.Memory.Swap = &memory // of both together: none of it is swap
 	}
-	eperm, enosys := uint(1), uint(38)
-	// clone with a flag that makes a user namespace (CLONE_NEWUSER).
-	newUser := []specs.LinuxSeccompArg{{Index: 0, Value: 0x10000000, ValueTwo: 0x10000000, Op: specs.OpMaskedEqual}}
-	return &specs.LinuxSeccomp{
-		DefaultAction: specs.ActAllow,
-		Architectures: []specs.Arch{specs.ArchX86_64, specs.ArchX86, specs.ArchX32, specs.ArchAARCH64, specs.ArchARM},
-		Syscalls: []specs.LinuxSyscall{
-			{Names: denied, Action: specs.ActErrno, ErrnoRet: &eperm},
-			{Names: []string{"clone"}, Action: specs.ActErrno, ErrnoRet: &eperm, Args: newUser},
-			{Names: []string{"clone3"}, Action: specs.ActErrno, ErrnoRet: &enosys},                                                                           // its flags lie in memory; C libraries fall back to clone
-			{Names: []string{"socket"}, Action: specs.ActErrno, ErrnoRet: &eperm, Args: []specs.LinuxSeccompArg{{Index: 0, Value: 40, Op: specs.OpEqualTo}}}, // AF_VSOCK
-			{Names: []string{"socket"}, Action: specs.ActErrno, ErrnoRet: &eperm, Args: []specs.LinuxSeccompArg{{Index: 0, Value: 38, Op: specs.OpEqualTo}}}, // AF_ALG
-			{Names: []string{"socket"}, Action: specs.ActErrno, ErrnoRet: &eperm, Args: []specs.LinuxSeccompArg{{Index: 0, Value: 17, Op: specs.OpEqualTo}}}, // AF_PACKET
-		},
-	}
+	return out
 }
