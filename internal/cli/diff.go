@@ -18,6 +18,7 @@ import (
 	"github.com/truewheel/truewheel/compare"
 	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/wheel"
+	"github.com/truewheel/truewheel/wheel/deflate"
 )
 
 type diffOptions struct {
@@ -86,7 +87,11 @@ func (a *app) diff(ctx context.Context, o *diffOptions, rebuiltName, subjectName
 		return err
 	}
 	defer rebuilt.file.Close()
-	var encoders wheel.Encoders
+	encoders, err := deflate.New(ctx)
+	if err != nil {
+		return err
+	}
+	defer encoders.Close(ctx)
 	if o.envelope != "" {
 		return a.prove(ctx, o, rebuilt, subjectName, encoders)
 	}

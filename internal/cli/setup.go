@@ -18,6 +18,7 @@ import (
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/sdist"
 	"github.com/truewheel/truewheel/wheel"
+	"github.com/truewheel/truewheel/wheel/deflate"
 )
 
 // common are the flags that most verbs have.
@@ -126,6 +127,10 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags) (*rebui
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}
 	b.UV = a.lazyUV(client)
+	// It lives as long as the process.
+	if b.Encoders, err = deflate.New(ctx); err != nil {
+		return nil, err
+	}
 	if b.Pythons, err = env.Pythons(ctx, a.environ, st); err != nil {
 		return nil, err
 	}
