@@ -8,7 +8,7 @@
 //
 //   - zlib: zlib 1.3.2, whose streams are those of every zlib since 1.2.5 for
 //     whole-file input;
-//   - cloudflare: Cloudflare's fork, as generic C;
+//   - cloudflare: Cloudflare's fork with its portable hash;
 //   - cloudflare-crc32c: the same with the hash that it uses on x86-64 with
 //     SSE 4.2 and on arm64.
 //

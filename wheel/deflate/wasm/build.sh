@@ -33,7 +33,8 @@ compile() { # output, directory of sources, further flags
 	chmod 644 "$here/$out"
 }
 compile zlib.wasm "$work/vendor/libz-sys/src/zlib"
-compile cloudflare.wasm "$work/vendor/cloudflare-zlib-sys" -Dz_size_t=size_t -D__builtin_ctzl=__builtin_ctzll
-compile cloudflare-crc32c.wasm "$work/vendor/cloudflare-zlib-sys" -Dz_size_t=size_t -D__builtin_ctzl=__builtin_ctzll -DHAS_SSE42 -I"$here/crc32c"
+fork() { compile "$1" "$work/vendor/cloudflare-zlib-sys" -Dz_size_t=size_t -D__builtin_ctzl=__builtin_ctzll -DHAS_SSE2 -I"$here/simd" -include immintrin.h "${@:2}"; }
+fork cloudflare.wasm
+fork cloudflare-crc32c.wasm -DHAS_SSE42
 cp "$work/vendor/libz-sys/src/zlib/LICENSE" "$here/LICENSE.zlib"
 cp "$work/vendor/cloudflare-zlib-sys/LICENSE" "$here/LICENSE.cloudflare"
