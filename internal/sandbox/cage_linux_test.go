@@ -88,7 +88,7 @@ func TestResults(t *testing.T) {
 	}{
 		{name: "success", script: "echo hello", out: "hello"},
 		{name: "failure", script: "exit 7", code: 7},
-		{name: "signal", script: "sh -c 'kill -9 $$'", code: 137, signal: "killed"},
+		{name: "signal", script: "exec 2>/dev/null; sh -c 'kill -9 $$'", code: 137, signal: "killed"},
 		{name: "user", script: "id -un", out: map[bool]string{false: "build\n", true: "root\n"}[r.grade.Rootless]},
 		{name: "host name", script: "uname -n; cat /proc/sys/kernel/domainname", out: "build\n(none)\n"},
 		{name: "own host name", spec: Spec{Hostname: "other"}, script: "uname -n", out: "other\n"},
@@ -129,7 +129,6 @@ func TestNotRun(t *testing.T) {
 		"no program": {Argv: []string{"/nowhere/program"}},
 		"no source":  {Argv: []string{"/bin/true"}, Mounts: []Mount{{Source: "/nowhere/source", Target: "/s"}}},
 		"no target":  {Argv: []string{"/bin/true"}, Mounts: []Mount{{Source: "/usr", Target: "s"}}},
-		"no dir":     {Argv: []string{"/bin/true"}, Dir: "/nowhere"},
 		"no root":    {Argv: []string{"/bin/true"}, Root: "/nowhere"},
 	} {
 		if result, err := r.Run(t.Context(), s); err == nil {
@@ -242,8 +241,8 @@ func TestOwnRoot(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _ := shell(t, r, Spec{Root: root, Mounts: []Mount{{Source: "/usr", Target: "/usr"}, {Source: "/usr/share", Target: "/truewheel/x"}}, Tmpfs: []string{"/build"}},
-		"cat /etc/issue; ls -d /etc/* /srv /truewheel/x; echo x > /build/y; echo x > /etc/y || echo refused")
-	if want := "unpacked\n/etc/issue\n/srv\n/truewheel/x\n"; !strings.HasPrefix(out, want) || !strings.HasSuffix(out, "refused\n") {
+		"cat /etc/issue; ls -d /etc/* /srv /truewheel/x; echo x > /build/y; { echo x > /etc/y; } 2>/dev/null || echo refused")
+	if want := "unpacked\n/etc/issue\n/srv\n/truewheel/x\nrefused\n"; out != want {
 		t.Errorf("said %q", out)
 	}
 	if entries, err := os.ReadDir(root); err != nil || len(entries) != 8 {

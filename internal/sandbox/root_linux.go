@@ -74,7 +74,7 @@ func prepareRoot(dir string, s Spec) ([]Mount, error) {
 			mounts = append(mounts, Mount{Source: "/etc/alternatives", Target: "/etc/alternatives"})
 		}
 	}
-	places := []Mount{{Target: "/proc"}, {Target: "/dev"}, {Target: "/tmp"}, {Target: "/build"}}
+	places := []Mount{{Target: "/proc"}, {Target: "/dev"}, {Target: "/tmp"}, {Target: "/build"}} // these are always there
 	for _, t := range s.Tmpfs {
 		places = append(places, Mount{Target: t})
 	}
@@ -85,6 +85,14 @@ func prepareRoot(dir string, s Spec) ([]Mount, error) {
 		}
 		if err := place(root, m); err != nil {
 			return nil, err
+		}
+	}
+	for _, dir := range s.Tmpfs {
+		// A tmpfs takes the mode of what it is mounted on.
+		if sticky(dir) {
+			if err := root.Chmod(strings.Trim(filepath.Clean(dir), "/"), 0o777|fs.ModeSticky); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return mounts, nil

@@ -110,7 +110,7 @@ func config(s Spec, c cageOf) *specs.Spec {
 	}
 	for _, dir := range s.Tmpfs {
 		mode := "mode=0755"
-		if dir = path.Clean(dir); dir == "/tmp" || dir == "/var/tmp" {
+		if dir = path.Clean(dir); sticky(dir) {
 			mode = "mode=1777"
 		}
 		options := "nosuid,nodev," + mode + ",size=" + strconv.FormatInt(lim.Disk, 10) + ",nr_inodes=" + strconv.Itoa(maxInodes) + owner
@@ -150,3 +150,6 @@ func config(s Spec, c cageOf) *specs.Spec {
 	}
 	return out
 }
+
+// sticky says whether a tmpfs there is everybody's.
+func sticky(dir string) bool { return slices.Contains([]string{"/tmp", "/var/tmp"}, path.Clean(dir)) }
