@@ -33,12 +33,12 @@ func hard(name, to string) tar.Header {
 	return tar.Header{Typeflag: tar.TypeLink, Name: name, Linkname: to, Mode: 0o644}
 }
 
-// with gives a file contents; Xattrs' successor carries them to pack.
 type member struct {
 	tar.Header
 	data string
 }
 
+// with gives an entry contents.
 func with(h tar.Header, data string) member { return member{h, data} }
 
 func tarball(t testing.TB, members ...any) []byte {
@@ -111,7 +111,7 @@ func TestRefused(t *testing.T) {
 		{"block", []any{top, tar.Header{Typeflag: tar.TypeBlock, Name: "a/f"}}, "special file"},
 		{"two tops", []any{a, file("b/f")}, "beside the top directory"},
 		{"file as top", []any{file("a")}, "outside of a top directory"},
-		{"top as file", []any{a, file("a")}, "no file"},
+		{"top as file", []any{a, file("a")}, "outside of a top directory"},
 		{"dot as file", []any{file(".")}, "no directory"},
 		{"twice", []any{a, with(a, "other")}, "stands twice"},
 		{"by case", []any{a, file("a/F")}, "differ only by case"},
@@ -177,7 +177,7 @@ func TestRefusedBytes(t *testing.T) {
 		{"cut", "a-1.tar.gz", good[:len(good)-20], Limits{}, "unexpected EOF"},
 		{"crc", "a-1.tar.gz", broken, Limits{}, "checksum"},
 		{"after the end", "a-1.tar.gz", gz(t, append(bytes.Clone(plain), tarball(t, file("b/g"))...)), Limits{}, "after the end"},
-		{"after gzip", "a-1.tar.gz", append(bytes.Clone(good), "more"...), Limits{}, "gzip"},
+		{"after gzip", "a-1.tar.gz", append(bytes.Clone(good), "more than that"...), Limits{}, "gzip"},
 		{"second gzip", "a-1.tar.gz", append(bytes.Clone(good), gz(t, tarball(t, file("a/g")))...), Limits{}, "after the end"},
 		{"size", "a-1.tar.gz", good, Limits{MaxSize: 5}, "limits"},
 		{"entries", "a-1.tar.gz", gz(t, tarball(t, file("a/f"), file("a/g"))), Limits{MaxEntries: 1}, "more than 1 entries"},

@@ -26,8 +26,8 @@ type UnpackOptions struct {
 	Time func(stored time.Time) time.Time
 }
 
-// DataFilter is the Mode of Python's tarfile filter "data" (PEP 706), as pip,
-// build and uv unpack: nothing for group and others to write, read and write
+// DataFilter is the Mode of Python's tarfile filter "data" (PEP 706), as
+// newer versions of build unpack: nothing for group and others to write, read and write
 // for the owner, execution for all only where the owner has it. Directories
 // are as the umask wants them.
 func DataFilter(umask uint32) func(stored uint32, dir bool) uint32 {
