@@ -474,4 +474,4 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (t *tail) bytes() []byte { return t.kept }
+func (t *tail) bytes() []byte { return append([]byte{}, t.kept...) }

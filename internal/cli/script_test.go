@@ -1,0 +1,229 @@
+package cli_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/truewheel/truewheel/internal/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"truewheel": func() {
+			os.Exit(cli.Run(context.Background(), os.Environ(), os.Stdin, os.Stdout, os.Stderr, os.Args[1:]))
+		},
+	})
+}
+
+// published is a project of the test's index.
+type published struct {
+	name, version, trap string
+	noSdist             bool
+	yanked              bool
+	requires            string // build requirement
+	carry               bool   // the sdist carries the published wheel
+}
+
+var projects = []published{
+	{name: "plain", version: "1.0"},
+	{name: "times", version: "1.0", trap: "times"},
+	{name: "clock", version: "1.0", trap: "clock"},
+	{name: "checkout", version: "1.0", trap: "checkout"},
+	{name: "unknown", version: "1.0", trap: "unknown"},
+	{name: "mode", version: "1.0", trap: "mode"},
+	{name: "broken", version: "1.0", trap: "broken"},
+	{name: "slow", version: "1.0", trap: "slow"},
+	{name: "network", version: "1.0", trap: "network"},
+	{name: "home", version: "1.0", trap: "home"},
+	{name: "nosdist", version: "1.0", noSdist: true},
+	{name: "yanked", version: "1.0", yanked: true},
+	{name: "carry", version: "1.0", carry: true},
+}
+
+type indexFile struct {
+	Filename   string            `json:"filename"`
+	URL        string            `json:"url"`
+	Hashes     map[string]string `json:"hashes"`
+	Size       int               `json:"size"`
+	UploadTime string            `json:"upload-time,omitempty"`
+	Yanked     any               `json:"yanked"`
+}
+
+// site is a small package index.
+type site struct {
+	files map[string][]byte
+	pages map[string][]indexFile
+	plain bool // no JSON, no upload times
+}
+
+func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if data, ok := s.files[path.Base(r.URL.Path)]; ok {
+		w.Write(data)
+		return
+	}
+	page, ok := s.pages[path.Base(r.URL.Path)]
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	if s.plain || strings.HasPrefix(r.URL.Path, "/plain/") {
+		w.Header().Set("Content-Type", "text/html")
+		for _, f := range page {
+			fmt.Fprintf(w, "<a href=\"/files/%s#sha256=%s\">%s</a>\n", f.Filename, f.Hashes["sha256"], f.Filename)
+		}
+		return
+	}
+	w.Header().Set("Content-Type", "application/vnd.pypi.simple.v1+json")
+	json.NewEncoder(w).Encode(map[string]any{"meta": map[string]string{"api-version": "1.1"}, "files": page})
+}
+
+func (s *site) add(project, filename string, data []byte, yanked any) {
+	sum := sha256.Sum256(data)
+	s.files[filename] = data
+	s.pages[project] = append(s.pages[project], indexFile{
+		Filename: filename, URL: "/files/" + filename, Hashes: map[string]string{"sha256": hex.EncodeToString(sum[:])},
+		Size: len(data), UploadTime: "2021-03-04T06:00:00Z", Yanked: yanked,
+	})
+}
+
+// publish makes sdist and wheel of p, the wheel by running its backend as its publisher would.
+func publish(t testing.TB, s *site, p published, python string, port int) {
+	t.Helper()
+	backend, err := os.ReadFile("testdata/project/backend.py")
+	if err != nil {
+		t.Fatal(err)
+	}
+	project, err := json.Marshal(map[string]any{"name": p.name, "version": p.version, "trap": p.trap, "port": port})
+	if err != nil {
+		t.Fatal(err)
+	}
+	requires := "[]"
+	if p.requires != "" {
+		requires = fmt.Sprintf("[%q]", p.requires)
+	}
+	files := map[string][]byte{
+		"pyproject.toml":   []byte("[build-system]\nrequires = " + requires + "\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n"),
+		"backend.py":       backend,
+		"project.json":     project,
+		"PKG-INFO":         []byte("Metadata-Version: 2.1\nName: " + p.name + "\nVersion: " + p.version + "\n"),
+		"demo/__init__.py": []byte("answer = 42\n"),
+		"demo/text.txt":    []byte(strings.Repeat("a line of text\n", 50)),
+	}
+	dir := t.TempDir()
+	for name, data := range files {
+		full := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(full, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := t.TempDir()
+	cmd := exec.Command(python, "-I", "backend.py", out)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "PUBLISHER=1")
+	if text, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("publish %s: %v\n%s", p.name, err, text)
+	}
+	stem := p.name + "-" + p.version
+	wheel, err := os.ReadFile(filepath.Join(out, stem+"-py3-none-any.whl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.carry {
+		files["demo/"+stem+"-py3-none-any.whl"] = wheel
+	}
+	var yanked any = false
+	if p.yanked {
+		yanked = "wrong"
+	}
+	s.add(p.name, stem+"-py3-none-any.whl", wheel, yanked)
+	if !p.noSdist {
+		s.add(p.name, stem+".tar.gz", pack(t, stem, files), yanked)
+	}
+}
+
+func pack(t testing.TB, top string, files map[string][]byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	var names []string
+	for name := range files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		h := &tar.Header{Name: top + "/" + name, Mode: 0o644, Size: int64(len(files[name])), ModTime: time.Date(2021, 3, 4, 5, 0, 0, 0, time.UTC)}
+		if err := w.WriteHeader(h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(files[name]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestScripts(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Fatal("the tests need a python3")
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { listener.Close() })
+	s := &site{files: map[string][]byte{}, pages: map[string][]indexFile{}}
+	for _, p := range projects {
+		publish(t, s, p, python, listener.Addr().(*net.TCPAddr).Port)
+	}
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("INDEX", server.URL+"/simple")
+			e.Setenv("HTML_INDEX", server.URL+"/plain")
+			e.Setenv("UV_DEFAULT_INDEX", server.URL+"/simple")
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
+			e.Setenv("PYENV_ROOT", filepath.Join(os.Getenv("HOME"), ".pyenv"))
+			e.Setenv("SECRET", "must not be seen")
+			for _, name := range []string{"plain", "times", "mode"} {
+				file := name + "-1.0-py3-none-any.whl"
+				if err := os.WriteFile(filepath.Join(e.WorkDir, file), s.files[file], 0o644); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	})
+}

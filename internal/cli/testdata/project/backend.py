@@ -1,0 +1,63 @@
+"""An in-tree build backend: packs the package demo/ of its source."""
+import base64
+import hashlib
+import json
+import os
+import sys
+import time
+import zipfile
+
+with open("project.json") as f:
+    PROJECT = json.load(f)
+PUBLISHER = os.environ.get("PUBLISHER") == "1"
+
+
+def build_wheel(out, config_settings=None, metadata_directory=None):
+    trap = PROJECT.get("trap")
+    if trap == "broken" and not PUBLISHER:
+        print("what the backend said before it gave up")
+        raise SystemExit(7)
+    if trap == "network" and not PUBLISHER:
+        import socket
+        socket.create_connection(("127.0.0.1", PROJECT["port"]), timeout=5)
+    if trap == "slow" and not PUBLISHER:
+        while True:
+            pass
+    stem = "%s-%s" % (PROJECT["name"], PROJECT["version"])
+    info = stem + ".dist-info"
+    members = {}
+    for name in sorted(os.listdir("demo")):
+        with open(os.path.join("demo", name), "rb") as f:
+            members["demo/" + name] = f.read()
+    if trap == "checkout" and PUBLISHER:
+        members["demo/only_in_checkout.py"] = b"x = 1\n"
+    if trap == "clock":
+        members["demo/built.txt"] = time.strftime("%Y-%m-%d\n").encode()
+    if trap == "home" and not PUBLISHER:
+        members["demo/home.txt"] = json.dumps([os.path.expanduser("~"), sorted(os.environ)]).encode()
+    if trap == "unknown" and PUBLISHER:
+        members["demo/__init__.py"] += b"\nevil = 1\n"
+    members[info + "/METADATA"] = ("Metadata-Version: 2.1\nName: %(name)s\nVersion: %(version)s\n" % PROJECT).encode()
+    members[info + "/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: hand 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    record = ""
+    for name, data in members.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).decode().rstrip("=")
+        record += "%s,sha256=%s,%d\n" % (name, digest, len(data))
+    members[info + "/RECORD"] = (record + info + "/RECORD,,\n").encode()
+    name = stem + "-py3-none-any.whl"
+    with zipfile.ZipFile(os.path.join(out, name), "w", zipfile.ZIP_DEFLATED) as z:
+        for n, (member, data) in enumerate(members.items()):
+            when = (2020, 2, 2, 0, 0, 0)
+            if trap == "times" and PUBLISHER:
+                when = (2021, 3, 4, 5, n, 0)
+            entry = zipfile.ZipInfo(member, when)
+            entry.external_attr = 0o100644 << 16
+            if trap == "mode" and PUBLISHER and member == "demo/__init__.py":
+                entry.external_attr = 0o100755 << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            z.writestr(entry, data)
+    return name
+
+
+if __name__ == "__main__":
+    print(build_wheel(sys.argv[1]))
