@@ -45,6 +45,7 @@ fuzz:
 # Real releases, one for each backend.
 e2e: build
 	bench/e2e.sh $(BIN)
+	bench/robust.sh $(BIN)
 
 # The table of docs/bench.md, and bench/results.tsv. Lists: LISTS="a.tsv b.tsv".
 bench: build

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -191,6 +192,40 @@ func pack(t testing.TB, top string, files map[string][]byte) []byte {
 	return b.Bytes()
 }
 
+// courier is a wheel that carries another one.
+func courier(t testing.TB, cargo []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for name, data := range map[string][]byte{"cargo.whl": cargo, "courier-1.0.dist-info/METADATA": []byte("Name: courier\n")} {
+		w, err := z.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write(data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// require LOCK PROJECT adds the project's wheel to a lock as a build requirement.
+func (s *site) require(ts *testscript.TestScript, _ bool, args []string) {
+	name := ts.MkAbs(args[0])
+	data, err := os.ReadFile(name)
+	ts.Check(err)
+	for _, f := range s.pages[args[1]] {
+		if strings.HasSuffix(f.Filename, ".whl") {
+			data = fmt.Appendf(data, "\n[[package]]\nname = %q\nversion = '1.0'\npurl = 'pkg:pypi/%s@1.0'\nfilename = %q\nsize = %d\nsha256 = %q\n",
+				args[1], args[1], f.Filename, f.Size, f.Hashes["sha256"])
+		}
+	}
+	ts.Check(os.WriteFile(name, data, 0o644))
+}
+
 func TestScripts(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -207,8 +242,10 @@ func TestScripts(t *testing.T) {
 	}
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
+	s.add("courier", "courier-1.0-py3-none-any.whl", courier(t, s.files["plain-1.0-py3-none-any.whl"]), false)
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:  "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("INDEX", server.URL+"/simple")
 			e.Setenv("HTML_INDEX", server.URL+"/plain")
