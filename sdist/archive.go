@@ -54,8 +54,8 @@ func open(ctx context.Context, filename string, r io.ReaderAt, size int64, lim L
 		body = bzip2.NewReader(stream)
 	case strings.HasSuffix(lower, ".tar.xz"):
 		kind = "tar.xz"
-		if err = checkDictionary(stream); err == nil {
-			body, err = xz.NewReader(stream)
+		if err = checkDictionaries(bufio.NewReader(io.NewSectionReader(r, 0, size))); err == nil {
+			body, err = xz.ReaderConfig{SingleStream: true}.NewReader(stream)
 		}
 	default:
 		return nil, false, errors.New("not the name of a source distribution (.tar.gz, .tgz, .tar.bz2, .tar.xz, .zip)")
@@ -71,43 +71,91 @@ func open(ctx context.Context, filename string, r io.ReaderAt, size int64, lim L
 // maxDictionary bounds the memory that an xz stream may ask for; xz -9 asks for 64 MiB.
 const maxDictionary = 64 << 20
 
-// checkDictionary reads the dictionary size in the first block header of an
-// xz stream: the decoder would allocate whatever it says, up to 4 GiB.
-func checkDictionary(r *bufio.Reader) error {
-	head, err := r.Peek(12 + 8)
-	if err != nil {
+// checkDictionaries walks the blocks of an xz stream without inflating them:
+// the decoder would allocate what each header says, up to 4 GiB.
+func checkDictionaries(r *bufio.Reader) error {
+	var head [12]byte // magic, flags (the second is the kind of check), CRC
+	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return fmt.Errorf("xz header: %w", err)
 	}
-	block := head[12:]
-	if block[0] == 0 {
-		return errors.New("xz stream without contents")
+	check, ok := map[byte]int{0: 0, 1: 4, 4: 8, 10: 32}[head[7]]
+	if !ok {
+		return fmt.Errorf("xz stream with check %d", head[7])
 	}
-	length := (int(block[0]) + 1) * 4
-	head, err = r.Peek(12 + length)
-	if err != nil {
-		return fmt.Errorf("xz block header: %w", err)
+	for {
+		length, err := r.ReadByte()
+		if err != nil {
+			return fmt.Errorf("xz block header: %w", err)
+		}
+		if length == 0 {
+			return nil // the index follows
+		}
+		block := make([]byte, int(length)*4+3)
+		if _, err := io.ReadFull(r, block); err != nil {
+			return fmt.Errorf("xz block header: %w", err)
+		}
+		if err := checkDictionary(block); err != nil {
+			return err
+		}
+		n, err := skipChunks(r)
+		if err == nil {
+			_, err = r.Discard(-n&3 + check)
+		}
+		if err != nil {
+			return fmt.Errorf("xz block: %w", err)
+		}
 	}
-	block = head[12:]
-	fields := bytes.NewReader(block[2:])
-	if block[1]&3 != 0 {
-		return errors.New("xz stream with more than the LZMA2 filter")
-	}
-	for bit := byte(0x40); bit != 0; bit <<= 1 { // compressed and uncompressed size
-		if block[1]&bit != 0 {
+}
+
+// checkDictionary reads a block header, from its second byte on.
+func checkDictionary(block []byte) error {
+	fields := bytes.NewReader(block[1:])
+	for bit := byte(0x40); bit >= 0x40; bit <<= 1 { // compressed and uncompressed size
+		if block[0]&bit != 0 {
 			if _, err := binary.ReadUvarint(fields); err != nil {
 				return fmt.Errorf("xz block header: %w", err)
 			}
 		}
 	}
 	var filter [3]byte // LZMA2, length of its properties, dictionary size
-	if _, err := io.ReadFull(fields, filter[:]); err != nil || filter[0] != 0x21 || filter[1] != 1 {
-		return errors.New("xz stream with a filter other than LZMA2")
+	if _, err := io.ReadFull(fields, filter[:]); err != nil || block[0]&3 != 0 || filter[0] != 0x21 || filter[1] != 1 {
+		return errors.New("xz block with a filter other than LZMA2")
 	}
-	bits := filter[2] & 0x3f
+	bits := filter[2]
 	if bits > 40 || (2|int64(bits&1))<<(bits/2+11) > maxDictionary {
-		return fmt.Errorf("xz stream with a dictionary of more than %d bytes", maxDictionary)
+		return fmt.Errorf("xz block with a dictionary of more than %d bytes", maxDictionary)
 	}
 	return nil
+}
+
+// skipChunks reads over the LZMA2 chunks of a block and gives their length, modulo 4.
+func skipChunks(r *bufio.Reader) (n int, err error) {
+	for {
+		control, err := r.ReadByte()
+		if err != nil || control == 0 {
+			return (n + 1) & 3, err
+		}
+		head := make([]byte, 2) // size less one: of plain chunks
+		switch {
+		case control >= 0xc0:
+			head = make([]byte, 5) // inflated, deflated, properties
+		case control >= 0x80:
+			head = make([]byte, 4)
+		case control > 2:
+			return 0, fmt.Errorf("LZMA2 chunk of kind %#x", control)
+		}
+		if _, err := io.ReadFull(r, head); err != nil {
+			return 0, err
+		}
+		size := int(binary.BigEndian.Uint16(head)) + 1
+		if control >= 0x80 {
+			size = int(binary.BigEndian.Uint16(head[2:])) + 1
+		}
+		if _, err := r.Discard(size); err != nil {
+			return 0, err
+		}
+		n = (n + 1 + len(head) + size) & 3
+	}
 }
 
 // bounded reads at most left bytes, and as long as ctx lasts.

@@ -3,7 +3,9 @@ package sdist
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"context"
+	"errors"
 	"path"
 	"path/filepath"
 	"strings"
@@ -21,7 +23,15 @@ func FuzzOpenTar(f *testing.F) {
 	f.Add(tarball(f, file("a/f"), file("a/F")))
 	f.Add(tarball(f, symlink("a/l", "../../x")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		roundTrip(t, "a.tar.gz", gz(t, data))
+		var b bytes.Buffer // stored: fast
+		w, err := gzip.NewWriterLevel(&b, gzip.NoCompression)
+		if err == nil {
+			_, err = w.Write(data)
+		}
+		if err := errors.Join(err, w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		roundTrip(t, "a.tar.gz", b.Bytes())
 	})
 }
 

@@ -433,3 +433,30 @@ func TestDataFilter(t *testing.T) {
 		}
 	}
 }
+
+// A dictionary is checked in each block, not in the first one alone.
+func TestXzBlocks(t *testing.T) {
+	var b bytes.Buffer
+	w, err := xz.WriterConfig{BlockSize: 3000}.NewWriter(&b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(tarball(t, oddities...)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openBytes("a.tar.xz", b.Bytes(), Limits{}); err != nil {
+		t.Error(err)
+	}
+	data := b.Bytes()
+	last := bytes.LastIndex(data, []byte{0x21, 1})
+	if last < 3000/20 || bytes.Count(data, []byte{0x21, 1}) < 2 {
+		t.Fatalf("no second block in %d bytes", len(data))
+	}
+	data[last+2] = 39
+	if _, err := openBytes("a.tar.xz", data, Limits{}); err == nil || !strings.Contains(err.Error(), "dictionary") {
+		t.Error(err)
+	}
+}
