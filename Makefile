@@ -57,6 +57,7 @@ runtime:
 
 docs: build
 	go run ./internal/docs docs
+	bench/picture.py docs/terminal.svg $(BIN) rebuild attrs==25.4.0
 
 clean:
 	rm -rf bin out

@@ -108,6 +108,9 @@ func (a *app) lookup(key string) (string, bool) {
 	return "", false
 }
 
+// Command is the whole command line, for documentation made from it.
+func Command() *cobra.Command { return (&app{}).root() }
+
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "truewheel",

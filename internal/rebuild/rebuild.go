@@ -334,6 +334,9 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	if !ok {
 		return failed("python-missing", "no Python %s here (uv python install %s gets one)", rec.Python, rec.Python)
 	}
+	if r.target.Lock != nil && python.Version != want {
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("built with Python %s: the lock's %s is not here", python.Version, want))
+	}
 	log := &tail{also: r.events.Log}
 	b := &builder{run: r, rec: rec, python: python, dir: a.dir}
 	started := time.Now()
