@@ -107,15 +107,17 @@ func NewEnvelope(ctx context.Context, subject, rebuilt *Archive, sha256 string, 
 	if err != nil {
 		return nil, err
 	}
+	if err := subject.inLocalOrder(); err != nil {
+		return nil, err
+	}
 	e := &Envelope{Schema: EnvelopeSchema, Filename: subject.Filename, SHA256: sha256}
 	for i, entry := range subject.Entries {
 		full := describe(entry)
-		zero, err := subject.localZero(i)
-		if err != nil {
-			return nil, err
-		}
-		if zero {
+		if entry.zero {
 			full.Sizes = ptr("zero")
+		}
+		if err := replayable(entry); err != nil {
+			return nil, err
 		}
 		encoder := EncoderStored
 		if entry.Method == 8 {
@@ -148,15 +150,34 @@ func describe(entry Entry) EnvelopeEntry {
 
 const dosTime = "2006-01-02T15:04:05"
 
-// localZero reports whether the local header of entry i leaves CRC and sizes to the descriptor.
-func (a *Archive) localZero(i int) (bool, error) {
-	e := a.Entries[i]
-	if e.Descriptor == 0 || e.CRC32 == 0 && e.Size == 0 && e.CompressedSize == 0 {
-		return false, nil
+// replayable refuses what an envelope has no words for.
+func replayable(entry Entry) error {
+	if t := entry.Modified(); entry.Date != dosDate(t) || entry.Time != dosClock(t) {
+		return &NotInertError{entry.Name, "time", fmt.Sprintf("date %#04x, time %#04x are no time", entry.Date, entry.Time)}
 	}
-	var h [4]byte
-	err := a.readAt(h[:], e.local+14)
-	return binary.LittleEndian.Uint32(h[:]) == 0 && e.CRC32 != 0, err
+	if entry.IsDir() && entry.Method != 0 {
+		return &NotInertError{entry.Name, "directory entry", "it is compressed"}
+	}
+	return nil
+}
+
+func dosDate(t time.Time) uint16 {
+	return uint16(t.Year()-1980)<<9 | uint16(t.Month())<<5 | uint16(t.Day())
+}
+
+func dosClock(t time.Time) uint16 {
+	return uint16(t.Hour())<<11 | uint16(t.Minute())<<5 | uint16(t.Second()/2)
+}
+
+// inLocalOrder refuses an archive whose entries lie in another order than
+// the central directory names them.
+func (a *Archive) inLocalOrder() error {
+	for i := 1; i < len(a.Entries); i++ {
+		if e := a.Entries[i]; e.local < a.Entries[i-1].local {
+			return &NotInertError{e.Name, "order", "it lies elsewhere than the central directory has it"}
+		}
+	}
+	return nil
 }
 
 // sameContents maps the names of subject's files to rebuilt's entries, all equal.
@@ -251,13 +272,16 @@ func equalStreams(a, b *io.SectionReader) (bool, error) {
 func (e *Envelope) inert(rebuilt *Archive) error {
 	at := rebuilt.files()
 	pyc := slices.ContainsFunc(rebuilt.Entries, func(e Entry) bool { return strings.HasSuffix(e.Name, ".pyc") })
+	ancestors := map[string]bool{}
+	for name := range at {
+		for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name[:i], '/') {
+			ancestors[name[:i+1]] = true
+		}
+	}
 	for _, entry := range e.Entries {
 		if strings.HasSuffix(entry.Name, "/") {
-			if !slices.ContainsFunc(rebuilt.Entries, func(m Entry) bool { return !m.IsDir() && strings.HasPrefix(m.Name, entry.Name) }) {
-				return &NotInertError{entry.Name, "directory entry", "no member lies in it"}
-			}
-			if mode := *entry.External >> 16; mode&0o7777&^0o755 != 0 {
-				return &NotInertError{entry.Name, "mode", "a directory that others may write to"}
+			if err := entry.inertDirectory(ancestors); err != nil {
+				return err
 			}
 		}
 		j, ok := at[entry.Name]
@@ -274,6 +298,25 @@ func (e *Envelope) inert(rebuilt *Archive) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// inertDirectory checks a directory entry. ancestors are the directories
+// that members lie in.
+func (entry EnvelopeEntry) inertDirectory(ancestors map[string]bool) error {
+	mode, dos, system := *entry.External>>16, *entry.External&0xffff, *entry.Creator>>8
+	switch {
+	case !ancestors[entry.Name]:
+		return &NotInertError{entry.Name, "directory entry", "no member lies in it"}
+	case mode&0o7002 != 0:
+		return &NotInertError{entry.Name, "mode", fmt.Sprintf("%04o: set-id, sticky, or others may write to it", mode&0o7777)}
+	case dos&^0x10 != 0:
+		return &NotInertError{entry.Name, "mode", fmt.Sprintf("MS-DOS attributes %#x", dos)}
+	case system != 0 && system != 3:
+		return &NotInertError{entry.Name, "creator system", fmt.Sprint(system)}
+	case *entry.Internal > 1:
+		return &NotInertError{entry.Name, "internal attributes", fmt.Sprintf("%#x", *entry.Internal)}
 	}
 	return nil
 }
@@ -444,8 +487,14 @@ func ParseEnvelope(data []byte) (*Envelope, error) {
 	if e.Schema != EnvelopeSchema {
 		return nil, fmt.Errorf("read envelope: schema %q, not %s", e.Schema, EnvelopeSchema)
 	}
-	if _, err := e.complete(); err != nil {
+	full, err := e.complete()
+	if err != nil {
 		return nil, err
+	}
+	for _, entry := range full.Entries {
+		if *entry.Sizes != "known" && *entry.Sizes != "zero" {
+			return nil, fmt.Errorf("read envelope: %q has sizes %q", entry.Name, *entry.Sizes)
+		}
 	}
 	return &e, nil
 }
@@ -592,8 +641,7 @@ func (entry EnvelopeEntry) header() (Entry, error) {
 	h := Entry{
 		Name: entry.Name, CreatorVersion: *entry.Creator, ReaderVersion: *entry.Reader, Flags: *entry.Flags,
 		InternalAttrs: *entry.Internal, ExternalAttrs: *entry.External, Descriptor: *entry.Descriptor,
-		Date: uint16(t.Year()-1980)<<9 | uint16(t.Month())<<5 | uint16(t.Day()),
-		Time: uint16(t.Hour())<<11 | uint16(t.Minute())<<5 | uint16(t.Second()/2),
+		Date: dosDate(t), Time: dosClock(t),
 	}
 	if h.Extra, err = hex.DecodeString(*entry.Extra); err != nil {
 		return h, fmt.Errorf("extra field: %w", err)
@@ -619,13 +667,14 @@ func (h Entry) localHeader(zero bool) []byte {
 		b = le.AppendUint16(b, v)
 	}
 	crc, compressed, size := h.CRC32, uint32(h.CompressedSize), uint32(h.Size)
+	if zero {
+		crc, compressed, size = 0, 0, 0
+	}
 	extra := slices.Clone(h.LocalExtra)
 	if zip64 := extraField(extra, extraZip64); len(zip64) == 16 {
 		le.PutUint64(zip64, uint64(size))
 		le.PutUint64(zip64[8:], uint64(compressed))
 		compressed, size = 0xffffffff, 0xffffffff
-	} else if zero {
-		crc, compressed, size = 0, 0, 0
 	}
 	b = le.AppendUint32(le.AppendUint32(le.AppendUint32(b, crc), compressed), size)
 	b = le.AppendUint16(le.AppendUint16(b, uint16(len(h.Name))), uint16(len(extra)))

@@ -13,6 +13,7 @@
 //   - encryption, methods other than stored and deflate, flags other than
 //     bits 1 to 3 and 11, the Unicode path extra field (0x7075), which some
 //     installers follow and others don't;
+//   - a version to read it beyond 6.3, an extra field with an id twice;
 //   - names that are empty, absolute, leave the archive, hold a backslash, a
 //     drive letter, control characters or bytes that are not UTF-8, or are
 //     not ASCII without flag bit 11;
@@ -93,6 +94,7 @@ type Entry struct {
 
 	local int64 // offset of the local header
 	data  int64 // offset of the stream
+	zero  bool  // the local header leaves CRC and sizes to the data descriptor
 }
 
 // IsDir reports whether e is a directory.
@@ -139,6 +141,8 @@ const (
 	typeMask = 0o170000
 	typeReg  = 0o100000
 	typeDir  = 0o040000
+
+	maxReader = 63 // zip 6.3; Python's zipfile refuses more
 
 	extraZip64       = 0x0001
 	extraUnicodePath = 0x7075
@@ -279,6 +283,8 @@ func checkEntry(e Entry) error {
 		return refuse(e.Name, "has compression method %d", e.Method)
 	case e.CompressedSize == 0xffffffff || e.Size == 0xffffffff || e.local == 0xffffffff:
 		return refuse(e.Name, "needs zip64")
+	case e.ReaderVersion > maxReader:
+		return refuse(e.Name, "needs version %d of zip, beyond %d", e.ReaderVersion, maxReader)
 	case e.Method == 0 && e.Size != e.CompressedSize:
 		return refuse(e.Name, "is stored with two sizes, %d and %d", e.Size, e.CompressedSize)
 	}
@@ -372,7 +378,8 @@ func checkNames(entries []Entry) error {
 	return nil
 }
 
-// extraIDs lists the ids of an extra field.
+// extraIDs lists the ids of an extra field. An id that stands twice is an
+// error: readers disagree about which one counts.
 func extraIDs(b []byte) ([]uint16, error) {
 	var ids []uint16
 	for len(b) > 0 {
@@ -382,6 +389,9 @@ func extraIDs(b []byte) ([]uint16, error) {
 		id, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
 		if len(b) < 4+n {
 			return nil, io.ErrUnexpectedEOF
+		}
+		if slices.Contains(ids, id) {
+			return nil, fmt.Errorf("field %#04x stands twice", id)
 		}
 		ids = append(ids, id)
 		b = b[4+n:]
@@ -480,6 +490,7 @@ func (a *Archive) localSizes(e *Entry, h []byte, gap int64, disagree func(string
 	if !known && !unknown {
 		return disagree("CRC or size")
 	}
+	e.zero = !known
 	if !descriptor {
 		if gap != 0 {
 			return refuse(e.Name, "is followed by %d bytes that belong to nothing", gap)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/binary"
+	"hash/crc32"
 	"strings"
 )
 
@@ -84,12 +85,13 @@ func Cases() []Case {
 		*a = *withRecord(append(a.members[:4:4], file("demo/\u00e9.py", "x = 1\n").both(utf8), file("demo/e\u0301.py", "x = 2\n").both(utf8)))
 	})
 	first("name-unicode-path", Refused, "extra field 0x7075 gives another name", func(m *member) {
-		b := binary.LittleEndian.AppendUint32([]byte{1}, 0xd26a2cd3)
+		b := binary.LittleEndian.AppendUint32([]byte{1}, crc32.ChecksumIEEE([]byte("demo/__init__.py")))
 		field := extra(0x7075, string(b)+"demo/evil.py")
 		m.both(func(h *header) { h.extra = field })
 	})
 	first("name-unicode-path-local", Refused, "the same in the local header alone", func(m *member) {
-		m.local.extra = extra(0x7075, "\x01\x00\x00\x00\x00demo/evil.py")
+		b := binary.LittleEndian.AppendUint32([]byte{1}, crc32.ChecksumIEEE([]byte("demo/__init__.py")))
+		m.local.extra = extra(0x7075, string(b)+"demo/evil.py")
 	})
 
 	// local header against central directory
@@ -161,6 +163,12 @@ func Cases() []Case {
 		m.local.extra = extra(1, strings.Repeat("\x07", 16))
 		m.local.compressed, m.local.size = 0xffffffff, 0xffffffff
 	})
+	first("zip64-twice", Refused, "two zip64 fields in the local header, the second lies", func(m *member) {
+		true64 := binary.LittleEndian.AppendUint64(nil, uint64(m.local.size))
+		true64 = binary.LittleEndian.AppendUint64(true64, uint64(m.local.compressed))
+		m.local.extra = append(extra(1, string(true64)), extra(1, strings.Repeat("\x07", 16))...)
+		m.local.compressed, m.local.size = 0xffffffff, 0xffffffff
+	})
 	first("extra-malformed", Refused, "an extra field that is longer than it is", func(m *member) {
 		m.both(func(h *header) { h.extra = []byte{0x55, 0x54, 0xff, 0x00, 1} })
 	})
@@ -171,6 +179,7 @@ func Cases() []Case {
 	first("flag-masked", Refused, "flag bit 13: masked headers", func(m *member) { m.both(func(h *header) { h.flags |= 1 << 13 }) })
 	first("method-bzip2", Refused, "compression method 12", func(m *member) { m.both(func(h *header) { h.method = 12 }) })
 	first("method-zstd", Refused, "compression method 93", func(m *member) { m.both(func(h *header) { h.method = 93 }) })
+	first("version-future", Refused, "needs zip 25.5: some readers refuse, some don't ask", func(m *member) { m.both(func(h *header) { h.reader = 255 }) })
 	first("crc", Refused, "the CRC is another one", func(m *member) { m.both(func(h *header) { h.crc++ }) })
 	first("size", Refused, "the size is another one", func(m *member) { m.both(func(h *header) { h.size-- }) })
 	first("stream-trailing", Refused, "bytes after the end of the stream", func(m *member) {
@@ -223,7 +232,30 @@ func Cases() []Case {
 	}
 	add("directory-empty", NotInert, "a directory without a member: a namespace package appears", directory("evil/", 0o040755))
 	add("directory-writable", NotInert, "a directory that everybody may write to", directory("demo/", 0o040777))
+	add("directory-sticky", NotInert, "a directory with the sticky bit", directory("demo/", 0o041755))
+	add("directory-hidden", NotInert, "a directory hidden in MS-DOS attributes", func(a *archive) {
+		d := file("demo/", "").stored("").mode(0o040755)
+		d.external |= 0x12
+		a.members = append(a.members, d)
+	})
+	add("directory-system", NotInert, "a directory made on a system that gives the mode another meaning", func(a *archive) {
+		d := file("demo/", "").stored("").mode(0o040755)
+		d.creator = 19<<8 | 20
+		a.members = append(a.members, d)
+	})
+	add("directory-compressed", NotInert, "a directory with a stream", func(a *archive) {
+		d := file("demo/", "").mode(0o040755).both(func(h *header) { h.compressed = 2 })
+		d.stream = []byte{3, 0}
+		a.members = append(a.members, d)
+	})
 	add("directory-of-file", Refused, "a directory with a file's name", directory("demo/text.txt/", 0o040755))
+
+	// what an envelope has no words for
+	first("time-none", NotInert, "a date of month 0 and day 0", func(m *member) { m.both(func(h *header) { h.date = 0 }) })
+	first("time-overflow", NotInert, "30 February, 25 o'clock", func(m *member) {
+		m.both(func(h *header) { h.date, h.time = 40<<9|2<<5|30, 25<<11 })
+	})
+	add("order-local", NotInert, "the entries lie in another order than the directory names them", func(a *archive) { a.turned = true })
 
 	// times of byte code
 	b := compiled()

@@ -10,6 +10,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"slices"
 	"strings"
 )
 
@@ -92,6 +93,7 @@ type archive struct {
 	suffix  []byte
 	count   int // added to the number of entries
 	zip64   bool
+	turned  bool // the central directory names the entries from last to first
 }
 
 func (h header) common() []byte {
@@ -109,7 +111,7 @@ func (h header) common() []byte {
 func (a *archive) bytes() []byte {
 	le := binary.LittleEndian
 	out := bytes.Clone(a.prefix)
-	var directory []byte
+	var entries [][]byte // of the central directory
 	for _, m := range a.members {
 		out = append(out, m.before...)
 		offset := len(out) + m.offset
@@ -118,13 +120,17 @@ func (a *archive) bytes() []byte {
 			out = append(append(out, m.local.name...), m.local.extra...)
 			out = append(append(out, m.stream...), m.descriptor...)
 		}
-		directory = le.AppendUint16(le.AppendUint32(directory, 0x02014b50), m.creator)
-		directory = append(directory, m.central.common()...)
-		directory = le.AppendUint16(directory, uint16(len(m.comment)))
-		directory = le.AppendUint16(le.AppendUint16(directory, m.disk), m.internal)
-		directory = le.AppendUint32(le.AppendUint32(directory, m.external), uint32(offset))
-		directory = append(append(append(directory, m.central.name...), m.central.extra...), m.comment...)
+		entry := le.AppendUint16(le.AppendUint32(nil, 0x02014b50), m.creator)
+		entry = append(entry, m.central.common()...)
+		entry = le.AppendUint16(entry, uint16(len(m.comment)))
+		entry = le.AppendUint16(le.AppendUint16(entry, m.disk), m.internal)
+		entry = le.AppendUint32(le.AppendUint32(entry, m.external), uint32(offset))
+		entries = append(entries, append(append(append(entry, m.central.name...), m.central.extra...), m.comment...))
 	}
+	if a.turned {
+		slices.Reverse(entries)
+	}
+	directory := bytes.Join(entries, nil)
 	out = append(out, a.between...)
 	start := len(out)
 	out = append(out, directory...)
