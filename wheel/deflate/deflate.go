@@ -8,9 +8,16 @@
 //
 //   - zlib: zlib 1.3.2, whose streams are those of every zlib since 1.2.5 for
 //     whole-file input;
+//   - zlib-ng: zlib-ng 2.3.3, whose streams are those of 2.2 too;
+//   - zlib-ng-classic: the same built without its new strategies (upstream's
+//     WITH_NEW_STRATEGIES=OFF), as some distributions ship it in zlib's place;
+//   - zlib-ng-crc32c, zlib-ng-crc32c-classic: zlib-ng 2.1.6, alike, with the
+//     hash that it uses on x86-64 with SSE 4.2;
 //   - cloudflare: Cloudflare's fork with its portable hash;
 //   - cloudflare-crc32c: the same with the hash that it uses on x86-64 with
 //     SSE 4.2 and on arm64.
+//
+// Small contents have one stream under many names; the first one is told.
 //
 // A name is FAMILY:LEVEL:MEMLEVEL:STRATEGY with zlib's numbers: "zlib:6:8:0". Level 0
 // (stored blocks) is not among them: its stream depends on how the writer cut its input.
@@ -19,7 +26,7 @@ package deflate
 import (
 	"bytes"
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"io"
@@ -32,19 +39,12 @@ import (
 	"github.com/tetratelabs/wazero/api"
 )
 
-//go:embed wasm/zlib.wasm
-var zlibWASM []byte
+//go:embed wasm/*.wasm
+var modules embed.FS
 
-//go:embed wasm/cloudflare.wasm
-var cloudflareWASM []byte
-
-//go:embed wasm/cloudflare-crc32c.wasm
-var cloudflareCRCWASM []byte
-
-var families = map[string][]byte{
-	"zlib":              zlibWASM,
-	"cloudflare":        cloudflareWASM,
-	"cloudflare-crc32c": cloudflareCRCWASM,
+// families have a module each, of the same name; the likely ones first.
+var families = []string{
+	"zlib", "zlib-ng-classic", "zlib-ng-crc32c-classic", "zlib-ng", "zlib-ng-crc32c", "cloudflare", "cloudflare-crc32c",
 }
 
 const bufferSize = 1 << 16 // of the modules' two buffers
@@ -63,7 +63,7 @@ func (e Encoder) String() string {
 // ParseEncoder parses a name.
 func ParseEncoder(s string) (Encoder, error) {
 	parts := strings.Split(s, ":")
-	if len(parts) == 4 && families[parts[0]] != nil {
+	if len(parts) == 4 && slices.Contains(families, parts[0]) {
 		level, err1 := strconv.Atoi(parts[1])
 		mem, err2 := strconv.Atoi(parts[2])
 		strategy, err3 := strconv.Atoi(parts[3])
@@ -78,13 +78,16 @@ func ParseEncoder(s string) (Encoder, error) {
 // Encoders are all settings that are tried, the likely ones first.
 func Encoders() []Encoder {
 	var out []Encoder
-	for _, mem := range []int{8, 9} {
-		for _, level := range []int{6, 9, 1, 5, 4, 7, 8, 3, 2} {
-			for _, family := range []string{"zlib", "cloudflare", "cloudflare-crc32c"} {
-				out = append(out, Encoder{family, level, mem, 0})
-			}
+	levels := []int{6, 9, 1, 5, 4, 7, 8, 3, 2}
+	for _, level := range levels {
+		for _, family := range families {
+			out = append(out, Encoder{family, level, 8, 0})
 		}
 	}
+	for _, level := range levels {
+		out = append(out, Encoder{"zlib", level, 9, 0})
+	}
+	out = append(out, Encoder{"zlib-ng", 6, 9, 0}, Encoder{"zlib-ng", 9, 9, 0})
 	for _, strategy := range []int{1, 2, 3, 4} {
 		for _, level := range []int{6, 9, 1} {
 			out = append(out, Encoder{"zlib", level, 8, strategy})
@@ -102,6 +105,7 @@ type Set struct {
 	runtime wazero.Runtime
 	modules map[string]*module
 	last    Encoder // found last: the next member was most likely made alike
+	buf     [bufferSize]byte
 }
 
 // New makes a Set. Modules are compiled when they are first needed.
@@ -115,27 +119,32 @@ func (s *Set) Close(ctx context.Context) error { return s.runtime.Close(ctx) }
 
 // module is an instance of one family.
 type module struct {
-	memory          api.Memory
+	instance        api.Module
 	init, feed, run api.Function
-	input, output   uint32
+	input, output   uint32 // addresses of its buffers, bufferSize bytes each
 }
 
+// module instantiates a family once; an instance that failed has been dropped.
 func (s *Set) module(ctx context.Context, family string) (*module, error) {
 	if m := s.modules[family]; m != nil {
 		return m, nil
 	}
-	instance, err := s.runtime.InstantiateWithConfig(ctx, families[family], wazero.NewModuleConfig().WithName(family))
+	code, err := modules.ReadFile("wasm/" + family + ".wasm")
 	if err != nil {
-		return nil, fmt.Errorf("deflate encoder %s: %w", family, err)
+		return nil, err
+	}
+	instance, err := s.runtime.InstantiateWithConfig(ctx, code, wazero.NewModuleConfig().WithName(""))
+	if err != nil {
+		return nil, err
 	}
 	m := &module{
-		memory: instance.Memory(),
-		init:   instance.ExportedFunction("init"), feed: instance.ExportedFunction("feed"), run: instance.ExportedFunction("run"),
+		instance: instance,
+		init:     instance.ExportedFunction("init"), feed: instance.ExportedFunction("feed"), run: instance.ExportedFunction("run"),
 	}
 	for name, to := range map[string]*uint32{"input": &m.input, "output": &m.output} {
 		r, err := instance.ExportedFunction(name).Call(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("deflate encoder %s: %w", family, err)
+			return nil, err
 		}
 		*to = uint32(r[0])
 	}
@@ -147,50 +156,50 @@ func (s *Set) module(ctx context.Context, family string) (*module, error) {
 func (s *Set) encode(ctx context.Context, e Encoder, src io.Reader, sink func([]byte) error) error {
 	m, err := s.module(ctx, e.Family)
 	if err != nil {
-		return err
+		return fmt.Errorf("deflate encoder %s: %w", e.Family, err)
 	}
 	r, err := m.init.Call(ctx, uint64(e.Level), uint64(e.MemLevel), uint64(e.Strategy))
-	if err != nil || int32(r[0]) != 0 {
-		return fmt.Errorf("deflate encoder %s can't be set up: %v", e, err)
+	if err != nil {
+		return s.drop(ctx, e, err)
 	}
-	buf := make([]byte, bufferSize)
-	for {
-		n, err := io.ReadFull(src, buf)
-		end := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
-		if err != nil && !end {
+	if code := int32(r[0]); code != 0 {
+		return fmt.Errorf("deflate encoder %s: set-up gives error %d", e, code)
+	}
+	for end := false; !end; {
+		n, err := readFull(src, s.buf[:])
+		if err != nil {
 			return err
 		}
-		m.memory.Write(m.input, buf[:n])
+		end = n < len(s.buf)
+		if !m.instance.Memory().Write(m.input, s.buf[:n]) {
+			return fmt.Errorf("deflate encoder %s: its input is outside of its memory", e)
+		}
 		if _, err := m.feed.Call(ctx, uint64(n)); err != nil {
-			return fmt.Errorf("deflate encoder %s: %w", e, err)
+			return s.drop(ctx, e, err)
 		}
-		if err := m.drain(ctx, end, sink); err != nil {
+		if err := s.drain(ctx, e, m, 0, sink); err != nil {
 			return err
 		}
-		if end {
-			return nil
-		}
 	}
+	// The end is told alone, as zlib's users do: zlib-ng's streams depend on it.
+	return s.drain(ctx, e, m, 1, sink)
 }
 
-// drain takes out what the encoder has, until it wants more.
-func (m *module) drain(ctx context.Context, finish bool, sink func([]byte) error) error {
-	flag := uint64(0)
-	if finish {
-		flag = 1
-	}
+// drain takes out what the encoder has, until it wants more. finish is 1 at
+// the end of the input, 0 before.
+func (s *Set) drain(ctx context.Context, e Encoder, m *module, finish uint64, sink func([]byte) error) error {
 	for {
-		r, err := m.run.Call(ctx, flag)
+		r, err := m.run.Call(ctx, finish)
 		if err != nil {
-			return fmt.Errorf("deflate encoder: %w", err)
+			return s.drop(ctx, e, err)
 		}
 		n := int32(r[0])
 		if n < 0 {
-			return fmt.Errorf("deflate encoder: error %d", n)
+			return fmt.Errorf("deflate encoder %s: error %d", e, n)
 		}
-		piece, ok := m.memory.Read(m.output, uint32(n))
+		piece, ok := m.instance.Memory().Read(m.output, uint32(n))
 		if !ok {
-			return errors.New("deflate encoder: output outside of its memory")
+			return fmt.Errorf("deflate encoder %s: its output is outside of its memory", e)
 		}
 		if err := sink(piece); err != nil {
 			return err
@@ -199,6 +208,19 @@ func (m *module) drain(ctx context.Context, finish bool, sink func([]byte) error
 			return nil
 		}
 	}
+}
+
+// drop forgets an instance that was stopped amid a call (ctx ended, it
+// trapped), so that the next stream gets a new one.
+func (s *Set) drop(ctx context.Context, e Encoder, cause error) error {
+	if m := s.modules[e.Family]; m != nil {
+		delete(s.modules, e.Family)
+		_ = m.instance.Close(context.WithoutCancel(ctx))
+	}
+	if err := ctx.Err(); err != nil {
+		cause = err
+	}
+	return fmt.Errorf("deflate encoder %s: %w", e, cause)
 }
 
 // Encode writes the stream that the named encoder makes of src.
@@ -248,10 +270,11 @@ func (s *Set) makes(ctx context.Context, e Encoder, plain func() (io.ReadCloser,
 	defer src.Close()
 	buf := make([]byte, bufferSize)
 	err = s.encode(ctx, e, src, func(b []byte) error {
-		if n, _ := io.ReadFull(want, buf[:len(b)]); n < len(b) || !bytes.Equal(buf[:n], b) {
+		n, err := readFull(want, buf[:len(b)])
+		if err == nil && !bytes.Equal(buf[:n], b) {
 			return errOther
 		}
-		return nil
+		return err
 	})
 	if errors.Is(err, errOther) {
 		return false, nil
@@ -259,6 +282,15 @@ func (s *Set) makes(ctx context.Context, e Encoder, plain func() (io.ReadCloser,
 	if err != nil {
 		return false, err
 	}
-	n, _ := io.ReadFull(want, buf[:1])
-	return n == 0, nil
+	n, err := readFull(want, buf[:1])
+	return n == 0, err
+}
+
+// readFull is io.ReadFull for which the end is no error.
+func readFull(r io.Reader, b []byte) (int, error) {
+	n, err := io.ReadFull(r, b)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return n, err
 }

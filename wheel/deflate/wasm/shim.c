@@ -1,8 +1,15 @@
 /* What the host calls: one deflate stream at a time, raw, through two buffers. */
+#ifdef ZLIB_NG
+#include "zlib-ng.h"
+#define z_stream zng_stream
+#define deflate zng_deflate
+#define deflateInit2 zng_deflateInit2
+#else
 #include "zlib.h"
+#endif
 #include <string.h>
 
-static unsigned char heap[2 << 20];
+static _Alignas(64) unsigned char heap[2 << 20];
 static unsigned used;
 static unsigned char in[1 << 16], out[1 << 16];
 static z_stream stream;
@@ -45,24 +52,12 @@ __attribute__((export_name("run"))) int run(int finish) {
 	return (int)(sizeof out - stream.avail_out);
 }
 
-void *memcpy(void *d, const void *s, size_t n) {
-	unsigned char *a = d;
-	const unsigned char *b = s;
-	while (n--) *a++ = *b++;
-	return d;
-}
-void *memmove(void *d, const void *s, size_t n) {
-	unsigned char *a = d;
-	const unsigned char *b = s;
-	if (a <= b) return memcpy(d, s, n);
-	while (n--) a[n] = b[n];
-	return d;
-}
-void *memset(void *d, int c, size_t n) {
-	unsigned char *a = d;
-	while (n--) *a++ = (unsigned char)c;
-	return d;
-}
+#undef memcpy
+#undef memmove
+#undef memset
+void *memcpy(void *d, const void *s, size_t n) { return __builtin_memcpy(d, s, n); }
+void *memmove(void *d, const void *s, size_t n) { return __builtin_memmove(d, s, n); }
+void *memset(void *d, int c, size_t n) { return __builtin_memset(d, c, n); }
 int memcmp(const void *x, const void *y, size_t n) {
 	const unsigned char *a = x, *b = y;
 	for (; n--; a++, b++)
