@@ -284,6 +284,11 @@ func Cases() []Case {
 		name, _, _ := strings.Cut(line, ",")
 		return name + ",md5=1B2M2Y8AsgTpgAmY7PhCfg,12\n" + rest
 	})
+	record("record-sha512", "RECORD has another sha512", func(s string) string {
+		line, rest, _ := strings.Cut(s, "\n")
+		name, _, _ := strings.Cut(line, ",")
+		return name + ",sha512=" + strings.Repeat("A", 86) + ",12\n" + rest
+	})
 	record("record-malformed", "RECORD is no CSV of three fields", func(s string) string { return "demo/__init__.py\n" + s })
 	return out
 }
