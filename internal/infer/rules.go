@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/recipe"
+	"github.com/truewheel/truewheel/sdist"
 )
 
 // A rule sets inputs of a recipe from evidence and says why; it returns no
@@ -509,6 +510,7 @@ func umask(e *Evidence, r *recipe.Recipe) []Reason {
 
 // sourceModes: whichever way of unpacking gives most members their modes.
 func sourceModes(e *Evidence, r *recipe.Recipe) []Reason {
+	filter := sdist.DataFilter(r.Umask)
 	var raw, masked, data, n int
 	for _, m := range e.carried() {
 		if m.Mode == 0 {
@@ -522,7 +524,7 @@ func sourceModes(e *Evidence, r *recipe.Recipe) []Reason {
 		if m.Mode&0o777 == s.Mode&0o777&^r.Umask {
 			masked++
 		}
-		if m.Mode&0o777 == dataMode(s.Mode) {
+		if m.Mode&0o777 == filter(s.Mode, false) {
 			data++
 		}
 	}
@@ -536,15 +538,6 @@ func sourceModes(e *Evidence, r *recipe.Recipe) []Reason {
 	}
 	r.SourceModes = "data"
 	return reason("source modes", "data", "%d of %d members have the modes that Python's data filter gives, %d with the umask off", data, n, masked)
-}
-
-// dataMode is the mode a regular file gets from tarfile's data filter (PEP 706).
-func dataMode(mode uint32) uint32 {
-	mode = mode&0o777 | 0o600
-	if mode&0o100 == 0 {
-		mode &^= 0o111
-	}
-	return mode &^ 0o022
 }
 
 func lineEnds(e *Evidence, r *recipe.Recipe) []Reason {

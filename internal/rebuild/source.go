@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/recipe"
+	"github.com/truewheel/truewheel/sdist"
 )
 
 func newHash() hash.Hash { return sha256.New() }
@@ -21,11 +22,7 @@ func sourceMode(r recipe.Recipe, stored uint32, dir bool) uint32 {
 	case r.SourceModes == "raw":
 		return stored
 	case r.SourceModes == "data":
-		stored |= 0o600
-		if stored&0o100 == 0 {
-			stored &^= 0o111
-		}
-		return stored &^ 0o022
+		return sdist.DataFilter(r.Umask)(stored, dir)
 	}
 	return (stored | 0o600) &^ r.Umask
 }
