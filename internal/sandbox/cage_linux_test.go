@@ -469,6 +469,40 @@ func TestKilled(t *testing.T) {
 	gone(t, r, strings.TrimSuffix(filepath.Base(locks[0]), ".lock"))
 }
 
+// Killed at any moment, of the probe's cage or its own.
+func TestKilledEarly(t *testing.T) {
+	r := cages(t)
+	if r == nil {
+		return
+	}
+	for i := range 12 {
+		cmd := exec.Command(os.Args[0], "victim", r.dir)
+		stdout, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Duration(i) * 8 * time.Millisecond)
+		locks, err := filepath.Glob(filepath.Join(r.dir, "*.lock"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadAll(stdout); err != nil { // until nobody holds it
+			t.Error(err)
+		}
+		_ = cmd.Wait()
+		for _, lock := range locks {
+			gone(t, r, strings.TrimSuffix(filepath.Base(lock), ".lock"))
+		}
+		gone(t, r, "none")
+	}
+}
+
 // gone waits until nothing is left of a cage after a Find.
 func gone(t *testing.T, r *Runtime, id string) {
 	t.Helper()
@@ -547,5 +581,18 @@ func TestEscape(t *testing.T) {
 	}
 	if n < 20 {
 		t.Errorf("only %d ways were tried:\n%s", n, out.String())
+	}
+}
+
+func BenchmarkTrue(b *testing.B) {
+	r, err := Find(b.Context(), "", b.TempDir())
+	if err != nil {
+		b.Logf("no cages here: %v", err)
+		return
+	}
+	for b.Loop() {
+		if _, err := r.Run(b.Context(), Spec{Argv: []string{"/bin/true"}, Tmpfs: []string{"/build", "/tmp"}}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -247,16 +248,23 @@ func (r *Runtime) sweep(ctx context.Context) {
 }
 
 // guard ends and removes the cage when we die, however: it waits for the end
-// of a pipe that only we hold. The returned function dismisses it.
-func (r *Runtime) guard(c *cage) (dismiss func(), err error) {
+// of a pipe that only we hold. Then it kills the runtime of that process id,
+// which could still be making the container, waits for its end, and deletes
+// what there is by then. The returned function dismisses the guard.
+func (r *Runtime) guard(c *cage, pid int) (dismiss func(), err error) {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return nil, err
 	}
-	const script = `read never; "$@"; rm -rf "$0" "$0.lock"`
+	const script = `read never
+dir=$1 pid=$2; shift 2
+kill -9 $pid
+n=0; while [ $n -lt 100 ] && kill -0 $pid && ! grep -q '^State:.Z' /proc/$pid/status; do n=$((n+1)); sleep 0.02; done
+"$@" && rm -rf "$dir" "$dir.lock"`
 	end := r.command(context.Background(), c, "delete", "--force", c.id)
-	cmd := exec.Command("/bin/sh", append([]string{"-c", script, c.dir}, end.Args...)...)
-	cmd.Env, cmd.SysProcAttr, cmd.Stdin, cmd.Dir = end.Env, end.SysProcAttr, theirs, "/"
+	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "truewheel-guard", c.dir, strconv.Itoa(pid)}, end.Args...)...)
+	cmd.Env, cmd.Stdin, cmd.Dir = end.Env, theirs, "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	err = cmd.Start()
 	theirs.Close()
 	if err != nil {
@@ -285,13 +293,6 @@ func (r *Runtime) Run(ctx context.Context, s Spec) (result Result, err error) {
 	if err := r.describe(c, s); err != nil {
 		return Result{}, fmt.Errorf("make cage: %w", err)
 	}
-	dismiss, err := r.guard(c)
-	if err != nil {
-		return Result{}, fmt.Errorf("guard cage: %w", err)
-	}
-	defer dismiss()
-	defer func() { err = errors.Join(err, r.end(c)) }()
-
 	outer := ctx
 	ctx, stop := context.WithTimeout(ctx, s.Limits.fill().Time)
 	defer stop()
@@ -306,8 +307,23 @@ func (r *Runtime) Run(ctx context.Context, s Spec) (result Result, err error) {
 	cmd.Stdin, cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = s.Stdin, s.Stdout, s.Stderr, s.ExtraFiles
 	cmd.Cancel = func() error { return errors.Join(r.end(c), cmd.Process.Kill()) }
 	cmd.WaitDelay = waitDelay
+	// Where we die before there is a guard, the runtime dies with our thread.
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	start := time.Now()
-	result, err = finish(outer, ctx, cmd, cmd.Run(), start)
+	err = cmd.Start()
+	if err == nil {
+		dismiss, failure := r.guard(c, cmd.Process.Pid)
+		if failure != nil {
+			stop()
+			return Result{}, errors.Join(fmt.Errorf("guard cage: %w", failure), cmd.Wait(), r.end(c))
+		}
+		defer dismiss()
+		defer func() { err = errors.Join(err, r.end(c)) }()
+		err = cmd.Wait()
+	}
+	result, err = finish(outer, ctx, cmd, err, start)
 	if err != nil || result.TimedOut {
 		return result, err
 	}
