@@ -1,0 +1,240 @@
+package pypi_test
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/truewheel/truewheel/pypi"
+)
+
+func version(t testing.TB, s string) pypi.Version {
+	t.Helper()
+	v, err := pypi.ParseVersion(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// In PEP 440's order.
+var ordered = []string{
+	"1.dev0", "1.0.dev456", "1.0a1", "1.0a2.dev456", "1.0a12.dev456", "1.0a12", "1.0b1.dev456", "1.0b2", "1.0b2.post345.dev456",
+	"1.0b2.post345", "1.0rc1.dev456", "1.0rc1", "1.0", "1.0+abc.5", "1.0+abc.7", "1.0+5", "1.0.post456.dev34", "1.0.post456", "1.0.15", "1.1.dev1", "1!0.1",
+}
+
+func TestVersionOrder(t *testing.T) {
+	for i, a := range ordered {
+		for j, b := range ordered {
+			want := 0
+			if i < j {
+				want = -1
+			} else if i > j {
+				want = 1
+			}
+			if a == "1.dev0" && b == "1.0.dev456" || b == "1.dev0" && a == "1.0.dev456" {
+				continue // both are developments of 1
+			}
+			if got := version(t, a).Compare(version(t, b)); got != want {
+				t.Errorf("%s against %s: %d, want %d", a, b, got, want)
+			}
+		}
+	}
+}
+
+func TestVersionForms(t *testing.T) {
+	for in, want := range map[string]string{
+		"1.0": "1.0", "v1.0": "1.0", "1.0-alpha.1": "1.0a1", "1.0.ALPHA": "1.0a0", "1.0c3": "1.0rc3", "1.0-1": "1.0.post1", "1.0.rev2": "1.0.post2",
+		"1.0.DEV3": "1.0.dev3", "01.02": "1.2", "1.0+Ubuntu-1": "1.0+ubuntu.1", "0!1": "1", "0.30.0.a0": "0.30.0a0",
+	} {
+		if got := version(t, in).String(); got != want {
+			t.Errorf("%q is %q, want %q", in, got, want)
+		}
+	}
+	for _, in := range []string{"", "a", "1.0.x", "1.0-", "1..0", "1.0+", "1.0 1"} {
+		if v, err := pypi.ParseVersion(in); err == nil {
+			t.Errorf("%q is %s", in, v)
+		}
+	}
+}
+
+func TestSpecifiers(t *testing.T) {
+	for _, test := range []struct {
+		spec    string
+		in, out string // versions, space separated
+	}{
+		{"", "1 2", ""},
+		{">=3.8,<4", "3.8 3.12.1", "3.7.9 4 4.0a1"},
+		{"==1.0", "1.0 1 1.0.0 1.0+local", "1.0.1 1.0a1"},
+		{"==1.*", "1 1.5", "2 0.9"},
+		{"!=1.5.*,>=1", "1.4 1.6", "1.5 1.5.3"},
+		{"~=1.4.2", "1.4.2 1.4.9", "1.5 1.4.1"},
+		{"~=1.4", "1.4 1.9", "2.0"},
+		{">1.0", "1.1", "1.0 1.0.post1"},
+		{"===1.0", "1.0", "1.0.0"},
+	} {
+		s, err := pypi.ParseSpecifiers(test.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range strings.Fields(test.in) {
+			if !s.Contains(version(t, v)) {
+				t.Errorf("%q does not hold for %s", test.spec, v)
+			}
+		}
+		for _, v := range strings.Fields(test.out) {
+			if s.Contains(version(t, v)) {
+				t.Errorf("%q holds for %s", test.spec, v)
+			}
+		}
+	}
+	for _, bad := range []string{"1.0", ">=", "=>1", "~=1", ">=x"} {
+		if _, err := pypi.ParseSpecifiers(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	if n, err := pypi.ParseName("Zope._.Event"); err != nil || n != "zope-event" {
+		t.Errorf("%q %v", n, err)
+	}
+	for _, bad := range []string{"", "-a", "a-", "a b", "a/b", "é", strings.Repeat("a", 300)} {
+		if n, err := pypi.ParseName(bad); err == nil {
+			t.Errorf("%q is %q", bad, n)
+		}
+	}
+}
+
+func TestFilenames(t *testing.T) {
+	w, err := pypi.ParseWheelFilename("zope.event-6.0-1b-cp311.cp312-abi3-manylinux_2_17_x86_64.whl")
+	if err != nil || w.Name != "zope-event" || w.Build != "1b" || !slices.Equal(w.Python, []string{"cp311", "cp312"}) || w.IsPure() {
+		t.Errorf("%+v %v", w, err)
+	}
+	if w, err := pypi.ParseWheelFilename("six-1.17.0-py2.py3-none-any.whl"); err != nil || !w.IsPure() || w.Version.String() != "1.17.0" {
+		t.Errorf("%+v %v", w, err)
+	}
+	for _, bad := range []string{"six.whl", "six-1.17.0.whl", "six-x-py3-none-any.whl", "../six-1-py3-none-any.whl", "six-1-b1-py3-none-any.whl", "six-1-py3-none-any.zip"} {
+		if _, err := pypi.ParseWheelFilename(bad); err == nil {
+			t.Errorf("%q is taken", bad)
+		}
+	}
+	for file, want := range map[string]string{"zope.event-6.0.tar.gz": "6.0", "zope_event-6.0.zip": "6.0", "Zope-Event-6.0.tar.bz2": "6.0"} {
+		s, err := pypi.ParseSdistFilename(file, "zope-event")
+		if err != nil || s.Version.String() != want {
+			t.Errorf("%s: %+v %v", file, s, err)
+		}
+	}
+	if _, err := pypi.ParseSdistFilename("zope.event.extra-6.0.tar.gz", "zope-event"); err == nil {
+		t.Error("another project's sdist is taken")
+	}
+}
+
+var base = &url.URL{Scheme: "https", Host: "index.test", Path: "/simple/demo/"}
+
+const jsonPage = `{"meta":{"api-version":"1.1"},"files":[
+{"filename":"demo-1.0.tar.gz","url":"/f/demo-1.0.tar.gz","hashes":{"sha256":"AB"},"size":7,"upload-time":"2024-01-02T03:04:05.678Z","yanked":false},
+{"filename":"demo-1.0-py3-none-any.whl","url":"../../w.whl","hashes":{},"yanked":"broken","core-metadata":{"sha256":"CD"},"requires-python":">=3.8"},
+{"filename":"../evil.whl","url":"/x","hashes":{}}]}`
+
+const htmlPage = `<html><a href="/f/demo-1.0.tar.gz#sha256=ab">x</a>
+<a href="../../demo-1.0-py3-none-any.whl" data-yanked="broken" data-requires-python="&gt;=3.8" data-dist-info-metadata="sha256=cd">y</a>
+<a href="https://elsewhere.test/">not a file</a></html>`
+
+func TestPages(t *testing.T) {
+	for kind, body := range map[string]string{"application/vnd.pypi.simple.v1+json": jsonPage, "text/html; charset=utf-8": htmlPage} {
+		p, err := pypi.ParsePage(base, kind, []byte(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(p.Files) != 2 {
+			t.Fatalf("%s: %+v", kind, p.Files)
+		}
+		s, w := p.Files[0], p.Files[1]
+		if s.URL != "https://index.test/f/demo-1.0.tar.gz" || s.SHA256 != "ab" || s.Yanked {
+			t.Errorf("%s: %+v", kind, s)
+		}
+		if !w.Yanked || w.YankedReason != "broken" || w.RequiresPython != ">=3.8" || !w.Metadata || w.MetadataSHA256 != "cd" {
+			t.Errorf("%s: %+v", kind, w)
+		}
+		isJSON := strings.Contains(kind, "json")
+		if p.HasUploadTimes != isJSON || s.UploadTime.IsZero() == isJSON || (s.Size == 7) != isJSON {
+			t.Errorf("%s: %+v", kind, s)
+		}
+		wheels, sdists := p.Release("demo", version(t, "1.0.0"))
+		if len(wheels) != 1 || len(sdists) != 1 {
+			t.Errorf("%s: %d wheels, %d sdists", kind, len(wheels), len(sdists))
+		}
+	}
+	for kind, body := range map[string]string{"text/plain": "x", "application/vnd.pypi.simple.v1+json": `{"meta":{"api-version":"2.0"}}`, "": "x"} {
+		if _, err := pypi.ParsePage(base, kind, []byte(body)); err == nil {
+			t.Errorf("%q is taken", kind)
+		}
+	}
+}
+
+func TestRequirements(t *testing.T) {
+	lines, err := pypi.ParseRequirements(strings.NewReader("# c\n-r other.txt\n--index-url https://x\nA_b[x] == 1.0 \\\n  --hash=sha256:AB --hash md5:cd # why\nfoo>=1\nbar==2.*\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) != 4 || lines[0].Include != "other.txt" || lines[1].Name != "a-b" || lines[1].Version != "1.0" || !slices.Equal(lines[1].Hashes, []string{"ab"}) || lines[1].Number != 4 {
+		t.Errorf("%+v", lines)
+	}
+	if lines[2].Version != "" || lines[3].Version != "" {
+		t.Errorf("%+v", lines)
+	}
+	for _, bad := range []string{"a==1 \\", "???", "a==x.y"} {
+		if l, err := pypi.ParseRequirements(strings.NewReader(bad)); err == nil {
+			t.Errorf("%q: %+v", bad, l)
+		}
+	}
+}
+
+func FuzzVersion(f *testing.F) {
+	for _, s := range ordered {
+		f.Add(s, "1.0")
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		v, err := pypi.ParseVersion(a)
+		if err != nil {
+			return
+		}
+		again, err := pypi.ParseVersion(v.String())
+		if err != nil || again.Compare(v) != 0 || again.String() != v.String() {
+			t.Fatalf("%q is %q is %q (%v)", a, v, again, err)
+		}
+		if w, err := pypi.ParseVersion(b); err == nil && v.Compare(w) != -w.Compare(v) {
+			t.Fatalf("%q and %q have no order", a, b)
+		}
+	})
+}
+
+func FuzzPage(f *testing.F) {
+	f.Add("text/html", []byte(htmlPage))
+	f.Add("application/vnd.pypi.simple.v1+json", []byte(jsonPage))
+	f.Fuzz(func(t *testing.T, kind string, body []byte) {
+		p, err := pypi.ParsePage(base, kind, body)
+		if err != nil {
+			return
+		}
+		for _, file := range p.Files {
+			if strings.ContainsAny(file.Filename, "/\\\x00") || file.Filename == "" {
+				t.Fatalf("file name %q", file.Filename)
+			}
+		}
+	})
+}
+
+func FuzzRequirements(f *testing.F) {
+	f.Add("a==1.0 --hash=sha256:00\n-r b\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		lines, err := pypi.ParseRequirements(strings.NewReader(text))
+		for _, l := range lines {
+			if err == nil && l.Version != "" && l.Name == "" {
+				t.Fatalf("%+v", l)
+			}
+		}
+	})
+}
