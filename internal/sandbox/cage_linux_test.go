@@ -506,14 +506,19 @@ func TestKilledEarly(t *testing.T) {
 // gone waits until nothing is left of a cage after a Find.
 func gone(t *testing.T, r *Runtime, id string) {
 	t.Helper()
-	for range time.Tick(10 * time.Millisecond) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
 		if _, err := Find(t.Context(), "", r.dir); err != nil {
 			t.Fatal(err)
 		}
 		if left, err := os.ReadDir(r.dir); err == nil && len(left) == 0 && len(groups(id)) == 0 {
 			return
 		}
+		<-tick.C
 	}
+	left, err := os.ReadDir(r.dir)
+	t.Fatalf("left of %s: %v %v, %v", id, left, err, groups(id))
 }
 
 // A truewheel that was killed together with its guard.

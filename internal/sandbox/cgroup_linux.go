@@ -1,11 +1,13 @@
 package sandbox
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // cgroupParent holds the control groups of all cages, in each hierarchy.
@@ -26,16 +28,29 @@ func groups(id string) []string {
 }
 
 // removeGroups kills what is left in the control groups of a cage and
-// removes them. The runtime does it too, if it got far enough to know of them.
-func removeGroups(id string) {
-	for _, dir := range groups(id) {
-		for _, pid := range strings.Fields(readText(filepath.Join(dir, "cgroup.procs"))) {
-			if n, err := strconv.Atoi(pid); err == nil && n > 1 {
-				_ = syscall.Kill(n, syscall.SIGKILL)
+// removes them. The runtime does it too, if it got far enough to know of
+// them. What was killed may take a moment to leave.
+func removeGroups(id string) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for range 1000 {
+		left := groups(id)
+		for _, dir := range left {
+			for _, pid := range strings.Fields(readText(filepath.Join(dir, "cgroup.procs"))) {
+				if n, err := strconv.Atoi(pid); err == nil && n > 1 {
+					_ = syscall.Kill(n, syscall.SIGKILL)
+				}
 			}
+			_ = os.Remove(dir) // seen by the next turn
 		}
-		_ = os.Remove(dir) // one that is busy still: the next Find's
+		if len(left) == 0 {
+			return nil
+		}
+		if len(groups(id)) > 0 {
+			<-tick.C
+		}
 	}
+	return fmt.Errorf("control groups are busy: %s", strings.Join(groups(id), " "))
 }
 
 // memory reads what the cage used at most and whether the limit killed in it.

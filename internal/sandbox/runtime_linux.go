@@ -138,7 +138,7 @@ func (r *Runtime) newCage() (*cage, error) {
 		}
 		c.lock = lock
 		if err := errors.Join(os.Mkdir(c.dir, 0o700), os.Mkdir(c.root(), 0o755), os.Chmod(c.root(), 0o755)); err != nil {
-			c.remove()
+			c.close(nil)
 			return nil, err
 		}
 		return c, nil
@@ -164,9 +164,13 @@ func (c *cage) state() string   { return filepath.Join(c.dir, "state") }
 func (c *cage) log() string     { return filepath.Join(c.dir, "log") }
 func (c *cage) pidFile() string { return filepath.Join(c.dir, "pid") }
 
-func (c *cage) remove() {
-	os.RemoveAll(c.dir)
-	os.Remove(c.lock.Name())
+// close removes the directory of a cage, or leaves it for the next sweep
+// where its end failed: nothing else knows what there is to remove.
+func (c *cage) close(end error) {
+	if end == nil {
+		os.RemoveAll(c.dir)
+		os.Remove(c.lock.Name())
+	}
 	c.lock.Close()
 }
 
@@ -217,7 +221,7 @@ func (r *Runtime) end(c *cage) error {
 		}
 	}
 	if r.grade.Limits {
-		removeGroups(c.id)
+		err = errors.Join(err, removeGroups(c.id))
 	}
 	return err
 }
@@ -239,18 +243,14 @@ func (r *Runtime) sweep(ctx context.Context) {
 		}
 		dir := strings.TrimSuffix(name, ".lock")
 		c := &cage{id: filepath.Base(dir), dir: dir, lock: f}
-		if r.end(c) != nil {
-			f.Close() // it stays for the next one
-			continue
-		}
-		c.remove()
+		c.close(r.end(c))
 	}
 }
 
 // guard ends and removes the cage when we die, however: it waits for the end
 // of a pipe that only we hold. Then it kills the runtime of that process id,
 // which could still be making the container, waits for its end, and deletes
-// what there is by then. The returned function dismisses the guard.
+// what there is by then. Where that fails all is left to a sweep. The returned function dismisses the guard.
 func (r *Runtime) guard(c *cage, pid int) (dismiss func(), err error) {
 	theirs, ours, err := os.Pipe()
 	if err != nil {
@@ -260,7 +260,11 @@ func (r *Runtime) guard(c *cage, pid int) (dismiss func(), err error) {
 dir=$1 pid=$2; shift 2
 kill -9 $pid
 n=0; while [ $n -lt 100 ] && kill -0 $pid && ! grep -q '^State:.Z' /proc/$pid/status; do n=$((n+1)); sleep 0.02; done
-"$@" && rm -rf "$dir" "$dir.lock"`
+"$@" || exit
+for group in /sys/fs/cgroup/*/truewheel/"${dir##*/}" /sys/fs/cgroup/truewheel/"${dir##*/}"; do
+	[ ! -d "$group" ] || rmdir "$group" || exit
+done
+rm -rf "$dir" "$dir.lock"`
 	end := r.command(context.Background(), c, "delete", "--force", c.id)
 	cmd := exec.Command("/bin/sh", append([]string{"-c", script, "truewheel-guard", c.dir, strconv.Itoa(pid)}, end.Args...)...)
 	cmd.Env, cmd.Stdin, cmd.Dir = end.Env, theirs, "/"
@@ -289,7 +293,13 @@ func (r *Runtime) Run(ctx context.Context, s Spec) (result Result, err error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("make cage: %w", err)
 	}
-	defer c.remove()
+	dismiss := func() {}
+	defer func() {
+		failure := r.end(c)
+		dismiss()
+		c.close(failure)
+		err = errors.Join(err, failure)
+	}()
 	if err := r.describe(c, s); err != nil {
 		return Result{}, fmt.Errorf("make cage: %w", err)
 	}
@@ -314,13 +324,12 @@ func (r *Runtime) Run(ctx context.Context, s Spec) (result Result, err error) {
 	start := time.Now()
 	err = cmd.Start()
 	if err == nil {
-		dismiss, failure := r.guard(c, cmd.Process.Pid)
+		release, failure := r.guard(c, cmd.Process.Pid)
 		if failure != nil {
 			stop()
-			return Result{}, errors.Join(fmt.Errorf("guard cage: %w", failure), cmd.Wait(), r.end(c))
+			return Result{}, errors.Join(fmt.Errorf("guard cage: %w", failure), cmd.Wait())
 		}
-		defer dismiss()
-		defer func() { err = errors.Join(err, r.end(c)) }()
+		dismiss = release
 		err = cmd.Wait()
 	}
 	result, err = finish(outer, ctx, cmd, err, start)
