@@ -19,6 +19,8 @@ import (
 	"github.com/truewheel/truewheel/wheel"
 )
 
+//lint:file-ignore SA1019 only the old fields set an MS-DOS time without an extended one
+
 // contents of a made wheel, in order.
 type content struct{ name, text string }
 

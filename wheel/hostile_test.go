@@ -94,52 +94,77 @@ func FuzzOpen(f *testing.F) {
 			f.Add(c.Bytes)
 		}
 	}
+	f.Fuzz(agree)
+}
+
+// agree checks what holds for any bytes: what is accepted, another reader sees
+// alike, and an envelope of it replays exactly.
+func agree(t *testing.T, data []byte) {
 	ctx := context.Background()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := wheel.Open(hostile.Filename, bytes.NewReader(data), int64(len(data)), wheel.Limits{MaxSize: 1 << 20})
+	a, err := wheel.Open(hostile.Filename, bytes.NewReader(data), int64(len(data)), wheel.Limits{MaxSize: 1 << 20})
+	if err != nil {
+		return
+	}
+	if _, err := a.Sums(ctx); err != nil {
+		return
+	}
+	// What we accept, another reader sees alike.
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatalf("accepted here, and archive/zip says %v", err)
+	}
+	if len(z.File) != len(a.Entries) {
+		t.Fatalf("%d entries here, %d there", len(a.Entries), len(z.File))
+	}
+	for i, f := range z.File {
+		if f.Name != a.Entries[i].Name {
+			t.Fatalf("entry %d is %q here and %q there", i, a.Entries[i].Name, f.Name)
+		}
+		if f.FileInfo().IsDir() {
+			continue
+		}
+		r, err := f.Open()
 		if err != nil {
-			return
+			t.Fatal(err)
 		}
-		if _, err := a.Sums(ctx); err != nil {
-			return
-		}
-		// What we accept, another reader sees alike.
-		z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+		there, err := io.ReadAll(r)
 		if err != nil {
-			t.Fatalf("accepted here, and archive/zip says %v", err)
+			t.Fatalf("%q: %v", f.Name, err)
 		}
-		if len(z.File) != len(a.Entries) {
-			t.Fatalf("%d entries here, %d there", len(a.Entries), len(z.File))
+		sums, _ := a.Sums(ctx)
+		if sha256.Sum256(there) != sums[i] {
+			t.Fatalf("%q has other contents there", f.Name)
 		}
-		for i, f := range z.File {
-			if f.Name != a.Entries[i].Name {
-				t.Fatalf("entry %d is %q here and %q there", i, a.Entries[i].Name, f.Name)
-			}
-			if f.FileInfo().IsDir() {
-				continue
-			}
-			r, err := f.Open()
-			if err != nil {
-				t.Fatal(err)
-			}
-			there, err := io.ReadAll(r)
-			if err != nil {
-				t.Fatalf("%q: %v", f.Name, err)
-			}
-			sums, _ := a.Sums(ctx)
-			if sha256.Sum256(there) != sums[i] {
-				t.Fatalf("%q has other contents there", f.Name)
+	}
+	e, err := wheel.NewEnvelope(ctx, a, a, hexSum(data), nil)
+	if err != nil {
+		return
+	}
+	var out bytes.Buffer
+	if err := wheel.Replay(ctx, &out, e, a, nil); err != nil || !bytes.Equal(out.Bytes(), data) {
+		t.Fatalf("an envelope that does not replay: %v", err)
+	}
+}
+
+// With any bit or byte of an honest wheel changed, what is accepted is still
+// read alike by others and replays.
+func TestBitFlips(t *testing.T) {
+	for _, honest := range [][]byte{hostile.Honest(), hostile.HonestCompiled()} {
+		for i := range honest {
+			for bit := range 8 {
+				data := bytes.Clone(honest)
+				data[i] ^= 1 << bit
+				agree(t, data)
 			}
 		}
-		e, err := wheel.NewEnvelope(ctx, a, a, hexSum(data), nil)
-		if err != nil {
-			return
+		for i := range honest {
+			for _, v := range []byte{0x00, 0x7f, 0xff} {
+				data := bytes.Clone(honest)
+				data[i] = v
+				agree(t, data)
+			}
 		}
-		var out bytes.Buffer
-		if err := wheel.Replay(ctx, &out, e, a, nil); err != nil || !bytes.Equal(out.Bytes(), data) {
-			t.Fatalf("an envelope that does not replay: %v", err)
-		}
-	})
+	}
 }
 
 func FuzzRecord(f *testing.F) {

@@ -26,7 +26,7 @@ func main() {
 	case len(os.Args) > 2 && os.Args[1] == "replay":
 		err = replay(os.Args[2:])
 	default:
-		err = fmt.Errorf("usage: hostile DIR | hostile replay WHEEL...")
+		err = fmt.Errorf("usage: hostile DIR, or hostile replay WHEEL... of any number")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

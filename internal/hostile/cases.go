@@ -179,7 +179,7 @@ func Cases() []Case {
 	first("flag-masked", Refused, "flag bit 13: masked headers", func(m *member) { m.both(func(h *header) { h.flags |= 1 << 13 }) })
 	first("method-bzip2", Refused, "compression method 12", func(m *member) { m.both(func(h *header) { h.method = 12 }) })
 	first("method-zstd", Refused, "compression method 93", func(m *member) { m.both(func(h *header) { h.method = 93 }) })
-	first("version-future", Refused, "needs zip 25.5: some readers refuse, some don't ask", func(m *member) { m.both(func(h *header) { h.reader = 255 }) })
+	first("version-future", Refused, "says that zip 25.5 is needed to read it", func(m *member) { m.both(func(h *header) { h.reader = 255 }) })
 	first("crc", Refused, "the CRC is another one", func(m *member) { m.both(func(h *header) { h.crc++ }) })
 	first("size", Refused, "the size is another one", func(m *member) { m.both(func(h *header) { h.size-- }) })
 	first("stream-trailing", Refused, "bytes after the end of the stream", func(m *member) {
