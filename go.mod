@@ -2,23 +2,40 @@ module github.com/truewheel/truewheel
 
 go 1.26.0
 
+// Command line, and documentation made from it.
+require (
+	github.com/spf13/cobra v1.10.2
+	golang.org/x/term v0.47.0 // is there a terminal?
+)
+
+// Formats: TOML (locks, pyproject.toml), HTML pages of indexes, xz, names by
+// case and Unicode normal form.
+require (
+	github.com/pelletier/go-toml/v2 v2.4.3
+	github.com/ulikunitz/xz v0.5.17
+	golang.org/x/net v0.62.0
+	golang.org/x/text v0.43.0
+)
+
+// Credentials of the index.
+require github.com/jdx/go-netrc v1.0.0
+
+// Running things: the cage's description, encoders in WebAssembly, several rebuilds at once.
+require (
+	github.com/opencontainers/runtime-spec v1.3.0
+	github.com/tetratelabs/wazero v1.12.0
+	golang.org/x/sync v0.24.0
+	golang.org/x/sys v0.49.0
+)
+
+// Tests: scripts.
+require github.com/rogpeppe/go-internal v1.16.0
+
 require (
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
-	github.com/jdx/go-netrc v1.0.0 // indirect
-	github.com/opencontainers/runtime-spec v1.3.0 // indirect
-	github.com/pelletier/go-toml/v2 v2.4.3 // indirect
-	github.com/rogpeppe/go-internal v1.16.0 // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
-	github.com/spf13/cobra v1.10.2 // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
-	github.com/tetratelabs/wazero v1.12.0 // indirect
-	github.com/ulikunitz/xz v0.5.17 // indirect
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
-	golang.org/x/net v0.62.0 // indirect
-	golang.org/x/sync v0.24.0 // indirect
-	golang.org/x/sys v0.49.0 // indirect
-	golang.org/x/term v0.47.0 // indirect
-	golang.org/x/text v0.43.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 )
