@@ -72,14 +72,14 @@ func Run(ctx context.Context, environ []string, stdin io.Reader, stdout, stderr 
 	case errors.As(err, &exit):
 		return exit.code
 	case ctx.Err() != nil:
-		fmt.Fprintln(stderr, "truewheel: interrupted: nothing half-made is left")
+		fmt.Fprintf(stderr, "truewheel: interrupted: %s was not finished; nothing half-made is left\n", printable(strings.Join(args, " ")))
 		return exitFailed
 	}
 	fmt.Fprintf(stderr, "truewheel: error: %s\n", printable(err.Error()))
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(stderr, "truewheel: hint: %s\n", hint)
 	}
-	if errors.As(err, &use) {
+	if errors.As(err, &use) || strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
 		return exitUsage
 	}
 	return exitFailed

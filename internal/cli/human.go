@@ -135,7 +135,10 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 		if rep.Isolation == "none" {
 			cage = "not caged"
 		}
-		fmt.Fprintf(w, "  build     %.1f s   %s   Python %s   %s\n", rep.Timings.Build, cage, rep.Python, tries(len(rep.Tries)))
+		if rep.Python != "" {
+			cage += "   Python " + rep.Python
+		}
+		fmt.Fprintf(w, "  build     %.1f s   %s   %s\n", rep.Timings.Build, cage, tries(len(rep.Tries)))
 		for i, t := range rep.Tries[1:] {
 			fmt.Fprintf(w, "            try %d: %s -> %s\n", i+2, printable(t.Change), t.Verdict)
 		}
