@@ -1,6 +1,7 @@
 package infer
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -345,10 +346,7 @@ func timeZone(e *Evidence, r *recipe.Recipe) []Reason {
 		}
 	}
 	slices.SortFunc(found, func(a, b time.Duration) int {
-		if count[a] != count[b] {
-			return count[b] - count[a]
-		}
-		return int(a.Abs() - b.Abs())
+		return cmp.Or(count[b]-count[a], cmp.Compare(a.Abs(), b.Abs()), cmp.Compare(a, b))
 	})
 	if len(found) == 0 || explained*2 < total || len(found) == 1 && found[0] == 0 {
 		return nil
