@@ -29,6 +29,7 @@ attrs==25.4.0 hatchling
 flask==3.1.3 flit
 rich==13.9.4 poetry-core
 fastapi==0.165.0 pdm-backend
+dnspython==2.9.1 uv_build
 EOF
 echo "== a lock, offline, twice"
 check 0 rebuild -q attrs==25.4.0 --write-lock "$out/attrs.lock"
