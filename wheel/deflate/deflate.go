@@ -8,7 +8,8 @@
 //
 //   - zlib: zlib 1.3.2, whose streams are those of every zlib since 1.2.5 for
 //     whole-file input;
-//   - zlib-ng: zlib-ng 2.3.3, whose streams are those of 2.2 too;
+//   - zlib-ng: zlib-ng 2.3.3, whose streams are those of 2.2 too, and of 2.1
+//     where that has no hash of the processor's;
 //   - zlib-ng-classic: the same built without its new strategies (upstream's
 //     WITH_NEW_STRATEGIES=OFF), as some distributions ship it in zlib's place;
 //   - zlib-ng-crc32c, zlib-ng-crc32c-classic: zlib-ng 2.1.6, alike, with the
@@ -21,6 +22,11 @@
 //
 // A name is FAMILY:LEVEL:MEMLEVEL:STRATEGY with zlib's numbers: "zlib:6:8:0". Level 0
 // (stored blocks) is not among them: its stream depends on how the writer cut its input.
+//
+// The streams of zlib-ng's new strategies depend on that too, and on the output buffers.
+// They are made as Python's zipfile makes them from contents given at once
+// (writestr); a fifth field says in pieces of how many bytes they were given
+// otherwise, as copyfileobj does: "zlib-ng:6:8:0:8192".
 package deflate
 
 import (
@@ -47,54 +53,80 @@ var families = []string{
 	"zlib", "zlib-ng-classic", "zlib-ng-crc32c-classic", "zlib-ng", "zlib-ng-crc32c", "cloudflare", "cloudflare-crc32c",
 }
 
-const bufferSize = 1 << 16 // of the modules' two buffers
+const memoryPages = 96 // of 64 KiB: all the memory that a module can have
+
+// rooms are the sizes of the output buffers that Python's zlib module gives to
+// one call, one after the other; the last one again and again. (Python's grow
+// to 4 MiB and more then.) No module's buffer is larger.
+var rooms = []uint64{32 << 10, 64 << 10, 256 << 10, 1 << 20}
 
 // Encoder is a family with its settings.
 type Encoder struct {
 	Family                    string
-	Level, MemLevel, Strategy int
+	Level, MemLevel, Strategy int // zlib's: 1 to 9, 1 to 9, 0 to 4
+	Chunk                     int // bytes that zlib-ng was given at a time, 1,024 to 65,536; 0: all at once
 }
 
 // String is the encoder's name.
 func (e Encoder) String() string {
-	return fmt.Sprintf("%s:%d:%d:%d", e.Family, e.Level, e.MemLevel, e.Strategy)
+	name := fmt.Sprintf("%s:%d:%d:%d", e.Family, e.Level, e.MemLevel, e.Strategy)
+	if e.Chunk != 0 {
+		name += fmt.Sprintf(":%d", e.Chunk)
+	}
+	return name
 }
 
-// ParseEncoder parses a name.
+// ParseEncoder parses a name. It accepts only what String gives.
 func ParseEncoder(s string) (Encoder, error) {
-	parts := strings.Split(s, ":")
-	if len(parts) == 4 && slices.Contains(families, parts[0]) {
-		level, err1 := strconv.Atoi(parts[1])
-		mem, err2 := strconv.Atoi(parts[2])
-		strategy, err3 := strconv.Atoi(parts[3])
-		e := Encoder{parts[0], level, mem, strategy}
-		if err1 == nil && err2 == nil && err3 == nil && level >= 1 && level <= 9 && mem >= 1 && mem <= 9 && strategy >= 0 && strategy <= 4 && e.String() == s {
-			return e, nil
+	family, settings, _ := strings.Cut(s, ":")
+	e := Encoder{Family: family}
+	for i, part := range strings.Split(settings, ":") {
+		n, err := strconv.Atoi(part)
+		if to := []*int{&e.Level, &e.MemLevel, &e.Strategy, &e.Chunk}; err == nil && i < len(to) {
+			*to[i] = n
 		}
 	}
-	return Encoder{}, fmt.Errorf("%q is no deflate encoder that is known", s)
+	if e.String() != s || !e.valid() {
+		return Encoder{}, fmt.Errorf("%q is no deflate encoder that is known", s)
+	}
+	return e, nil
+}
+
+func (e Encoder) valid() bool {
+	within := func(n, low, high int) bool { return n >= low && n <= high }
+	cut := e.Chunk == 0 || within(e.Chunk, 1<<10, 1<<16) && (e.Family == "zlib-ng" || e.Family == "zlib-ng-crc32c")
+	return slices.Contains(families, e.Family) && cut && within(e.Level, 1, 9) && within(e.MemLevel, 1, 9) && within(e.Strategy, 0, 4)
 }
 
 // Encoders are all settings that are tried, the likely ones first.
 func Encoders() []Encoder {
 	var out []Encoder
+	add := func(family string, level, mem, strategy, chunk int) {
+		out = append(out, Encoder{family, level, mem, strategy, chunk})
+	}
 	levels := []int{6, 9, 1, 5, 4, 7, 8, 3, 2}
 	for _, level := range levels {
 		for _, family := range families {
-			out = append(out, Encoder{family, level, 8, 0})
+			if level > 6 && strings.HasSuffix(family, "classic") {
+				continue // the new strategies are those of levels 1 to 6
+			}
+			add(family, level, 8, 0, 0)
+			if cut := (Encoder{family, level, 8, 0, 8 << 10}); cut.valid() && slices.Contains([]int{1, 5, 6}, level) {
+				out = append(out, cut)
+			}
 		}
 	}
 	for _, level := range levels {
-		out = append(out, Encoder{"zlib", level, 9, 0})
+		add("zlib", level, 9, 0, 0)
 	}
-	out = append(out, Encoder{"zlib-ng", 6, 9, 0}, Encoder{"zlib-ng", 9, 9, 0})
-	for _, strategy := range []int{1, 2, 3, 4} {
+	for strategy := 1; strategy <= 4; strategy++ {
 		for _, level := range []int{6, 9, 1} {
-			out = append(out, Encoder{"zlib", level, 8, strategy})
+			add("zlib", level, 8, strategy, 0)
 		}
 	}
-	for mem := range 7 {
-		out = append(out, Encoder{"zlib", 6, mem + 1, 0}, Encoder{"zlib", 9, mem + 1, 0})
+	for mem := 1; mem <= 7; mem++ {
+		add("zlib", 6, mem, 0, 0)
+		add("zlib", 9, mem, 0, 0)
 	}
 	return out
 }
@@ -104,14 +136,40 @@ type Set struct {
 	mu      sync.Mutex // guards what follows, and the modules' memory
 	runtime wazero.Runtime
 	modules map[string]*module
-	last    Encoder // found last: the next member was most likely made alike
-	buf     [bufferSize]byte
+	last    Encoder   // found last: the next member was most likely made alike
+	src     io.Reader // what the module that runs reads
+	srcErr  error     // why that ended, when it was not the end
 }
 
 // New makes a Set. Modules are compiled when they are first needed.
 func New(ctx context.Context) (*Set, error) {
-	config := wazero.NewRuntimeConfig().WithMemoryLimitPages(128).WithCloseOnContextDone(true)
-	return &Set{runtime: wazero.NewRuntimeWithConfig(ctx, config), modules: map[string]*module{}}, nil
+	// Without WithCloseOnContextDone, which makes the code five times slower:
+	// a call ends by itself after little input, and read asks ctx.
+	config := wazero.NewRuntimeConfig().WithMemoryLimitPages(memoryPages)
+	s := &Set{runtime: wazero.NewRuntimeWithConfig(ctx, config), modules: map[string]*module{}}
+	_, err := s.runtime.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(s.read).Export("read").Instantiate(ctx)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("deflate encoders: %w", err), s.Close(ctx))
+	}
+	return s, nil
+}
+
+// read gives a module up to n bytes of its input; none at the end.
+func (s *Set) read(ctx context.Context, m api.Module, to, n uint32) uint32 {
+	buf, ok := m.Memory().Read(to, n)
+	switch {
+	case s.srcErr != nil:
+		return 0
+	case ctx.Err() != nil:
+		s.srcErr = ctx.Err()
+		return 0
+	case !ok:
+		s.srcErr = errors.New("deflate encoder reads to outside of its memory")
+		return 0
+	}
+	got, err := readFull(s.src, buf)
+	s.srcErr = err
+	return uint32(got)
 }
 
 // Close frees what the Set holds.
@@ -119,9 +177,9 @@ func (s *Set) Close(ctx context.Context) error { return s.runtime.Close(ctx) }
 
 // module is an instance of one family.
 type module struct {
-	instance        api.Module
-	init, feed, run api.Function
-	input, output   uint32 // addresses of its buffers, bufferSize bytes each
+	instance  api.Module
+	init, run api.Function
+	output    uint32 // address of its output buffer
 }
 
 // module instantiates a family once; an instance that failed has been dropped.
@@ -137,88 +195,71 @@ func (s *Set) module(ctx context.Context, family string) (*module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &module{
-		instance: instance,
-		init:     instance.ExportedFunction("init"), feed: instance.ExportedFunction("feed"), run: instance.ExportedFunction("run"),
+	output, err := instance.ExportedFunction("output").Call(ctx)
+	if err != nil {
+		return nil, err
 	}
-	for name, to := range map[string]*uint32{"input": &m.input, "output": &m.output} {
-		r, err := instance.ExportedFunction(name).Call(ctx)
-		if err != nil {
-			return nil, err
-		}
-		*to = uint32(r[0])
-	}
+	m := &module{instance, instance.ExportedFunction("init"), instance.ExportedFunction("run"), uint32(output[0])}
 	s.modules[family] = m
 	return m, nil
 }
 
+// Why a module's run stopped.
+const (
+	runFull = iota // the output buffer is full
+	runDone        // one call of the encoder's is over: the first buffer is next
+	runEnd         // the stream is complete
+)
+
 // encode runs one stream. sink gets it in pieces and may end it with an error.
 func (s *Set) encode(ctx context.Context, e Encoder, src io.Reader, sink func([]byte) error) error {
+	s.src, s.srcErr = src, nil
+	defer func() { s.src = nil }()
 	m, err := s.module(ctx, e.Family)
 	if err != nil {
 		return fmt.Errorf("deflate encoder %s: %w", e.Family, err)
 	}
-	r, err := m.init.Call(ctx, uint64(e.Level), uint64(e.MemLevel), uint64(e.Strategy))
+	r, err := m.init.Call(ctx, uint64(e.Level), uint64(e.MemLevel), uint64(e.Strategy), uint64(e.Chunk))
 	if err != nil {
 		return s.drop(ctx, e, err)
 	}
 	if code := int32(r[0]); code != 0 {
 		return fmt.Errorf("deflate encoder %s: set-up gives error %d", e, code)
 	}
-	for end := false; !end; {
-		n, err := readFull(src, s.buf[:])
-		if err != nil {
-			return err
-		}
-		end = n < len(s.buf)
-		if !m.instance.Memory().Write(m.input, s.buf[:n]) {
-			return fmt.Errorf("deflate encoder %s: its input is outside of its memory", e)
-		}
-		if _, err := m.feed.Call(ctx, uint64(n)); err != nil {
-			return s.drop(ctx, e, err)
-		}
-		if err := s.drain(ctx, e, m, 0, sink); err != nil {
-			return err
-		}
-	}
-	// The end is told alone, as zlib's users do: zlib-ng's streams depend on it.
-	return s.drain(ctx, e, m, 1, sink)
-}
-
-// drain takes out what the encoder has, until it wants more. finish is 1 at
-// the end of the input, 0 before.
-func (s *Set) drain(ctx context.Context, e Encoder, m *module, finish uint64, sink func([]byte) error) error {
-	for {
-		r, err := m.run.Call(ctx, finish)
+	for room := 0; ; {
+		r, err := m.run.Call(ctx, rooms[room])
 		if err != nil {
 			return s.drop(ctx, e, err)
 		}
-		n := int32(r[0])
-		if n < 0 {
-			return fmt.Errorf("deflate encoder %s: error %d", e, n)
+		if s.srcErr != nil {
+			return s.srcErr
 		}
-		piece, ok := m.instance.Memory().Read(m.output, uint32(n))
+		if code := int32(r[0]); code < 0 {
+			return fmt.Errorf("deflate encoder %s: error %d", e, code)
+		}
+		piece, ok := m.instance.Memory().Read(m.output, uint32(r[0])&(1<<24-1))
 		if !ok {
 			return fmt.Errorf("deflate encoder %s: its output is outside of its memory", e)
 		}
 		if err := sink(piece); err != nil {
 			return err
 		}
-		if n < bufferSize {
+		switch r[0] >> 24 {
+		case runFull:
+			room = min(room+1, len(rooms)-1)
+		case runDone:
+			room = 0
+		case runEnd:
 			return nil
 		}
 	}
 }
 
-// drop forgets an instance that was stopped amid a call (ctx ended, it
-// trapped), so that the next stream gets a new one.
+// drop forgets an instance that trapped, so that the next stream gets a new one.
 func (s *Set) drop(ctx context.Context, e Encoder, cause error) error {
 	if m := s.modules[e.Family]; m != nil {
 		delete(s.modules, e.Family)
 		_ = m.instance.Close(context.WithoutCancel(ctx))
-	}
-	if err := ctx.Err(); err != nil {
-		cause = err
 	}
 	return fmt.Errorf("deflate encoder %s: %w", e, cause)
 }
@@ -268,9 +309,10 @@ func (s *Set) makes(ctx context.Context, e Encoder, plain func() (io.ReadCloser,
 		return false, err
 	}
 	defer src.Close()
-	buf := make([]byte, bufferSize)
+	var buf []byte
 	err = s.encode(ctx, e, src, func(b []byte) error {
-		n, err := readFull(want, buf[:len(b)])
+		buf = slices.Grow(buf[:0], len(b))[:len(b)]
+		n, err := readFull(want, buf)
 		if err == nil && !bytes.Equal(buf[:n], b) {
 			return errOther
 		}
@@ -282,7 +324,7 @@ func (s *Set) makes(ctx context.Context, e Encoder, plain func() (io.ReadCloser,
 	if err != nil {
 		return false, err
 	}
-	n, err := readFull(want, buf[:1])
+	n, err := readFull(want, make([]byte, 1))
 	return n == 0, err
 }
 

@@ -42,11 +42,12 @@ for dir in "$ng" "$ng21"; do # what zlib-ng's configure makes
 	for header in zlib-ng.h zconf-ng.h; do sed 's/@ZLIB_SYMBOL_PREFIX@//g' "$dir/$header.in" >"$dir/$header"; done
 	cp "$dir/zlib_name_mangling.h.empty" "$dir/zlib_name_mangling-ng.h"
 done
-new=(-DZLIB_NG -DHAVE_ATTRIBUTE_ALIGNED -DHAVE_BUILTIN_CTZ -DHAVE_BUILTIN_CTZLL "$here/ng.c" deflate.c deflate_fast.c deflate_huff.c deflate_medium.c
+new=(-DZLIB_NG -Wl,--wrap=zng_fill_window -DHAVE_ATTRIBUTE_ALIGNED -DHAVE_BUILTIN_CTZ -DHAVE_BUILTIN_CTZLL "$here/ng.c" deflate.c deflate_fast.c deflate_huff.c deflate_medium.c
 	deflate_quick.c deflate_rle.c deflate_slow.c deflate_stored.c insert_string_roll.c trees.c)
 old=(-DNO_MEDIUM_STRATEGY -DNO_QUICK_STRATEGY) # what WITH_NEW_STRATEGIES=OFF sets
 now=(-DDISABLE_RUNTIME_CPU_DETECTION -DWITHOUT_CHORBA insert_string.c arch/generic/slide_hash_c.c arch/generic/compare256_c.c)
-crc32c=('-DHASH(name)=name##_sse42' -DX86_SSE42 -I"$here/simd" arch/x86/insert_string_sse42.c slide_hash.c compare256.c)
+# UNALIGNED: as on x86-64; it decides when levels 1 to 4 stop searching.
+crc32c=(-DUNALIGNED_OK -DUNALIGNED64_OK '-DHASH(name)=name##_sse42' -DX86_SSE42 -I"$here/simd" arch/x86/insert_string_sse42.c slide_hash.c compare256.c)
 compile zlib-ng.wasm "$ng" "${new[@]}" "${now[@]}"
 compile zlib-ng-classic.wasm "$ng" "${new[@]}" "${now[@]}" "${old[@]}"
 compile zlib-ng-crc32c.wasm "$ng21" "${new[@]}" "${crc32c[@]}"
