@@ -11,7 +11,7 @@
 //   - zlib-ng: zlib-ng 2.3.3, whose streams are those of 2.2 too, and of 2.1
 //     where that has no hash of the processor's;
 //   - zlib-ng-classic: the same built without its new strategies (upstream's
-//     WITH_NEW_STRATEGIES=OFF), as some distributions ship it in zlib's place;
+//     WITH_NEW_STRATEGIES=OFF), as Homebrew and others ship it in zlib's place;
 //   - zlib-ng-crc32c, zlib-ng-crc32c-classic: zlib-ng 2.1.6, alike, with the
 //     hash that it uses on x86-64 with SSE 4.2;
 //   - cloudflare: Cloudflare's fork with its portable hash;
