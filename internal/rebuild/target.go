@@ -279,7 +279,7 @@ func Unfound(text string, err error) *report.Report {
 	name, version, _ := strings.Cut(text, "==")
 	return &report.Report{
 		Schema: report.Schema, Subject: report.Subject{Name: name, Version: version, Filename: text},
-		Verdict: compare.Failed, Failure: &report.Failure{Class: "fetch", Detail: err.Error()},
+		Verdict: compare.Failed, Failure: &report.Failure{Class: "fetch", Detail: err.Error()}, Isolation: "none",
 		Recipe: []report.Input{}, Tries: []report.Try{}, Differences: []compare.Difference{},
 	}
 }
