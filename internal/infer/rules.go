@@ -110,6 +110,9 @@ func backendPin(e *Evidence, r *recipe.Recipe) []Reason {
 	if !ok || version == "" {
 		return nil
 	}
+	if project == string(e.Filename.Name) {
+		return nil // a backend that built itself, from this source
+	}
 	setPin(r, project, version)
 	return reason(project, version, "Generator: %s", e.Generator)
 }

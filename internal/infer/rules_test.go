@@ -81,6 +81,7 @@ func TestRules(t *testing.T) {
 		{"Generator setuptools", func(e *Evidence) { e.Generator = "setuptools (75.1.0)" }, func(r recipe.Recipe) bool { return hasPin(r, "setuptools", "75.1.0") }},
 		{"pin of a backend that nothing requires", func(e *Evidence) { e.Generator, e.Source.Requires = "pdm-backend (2.5.0)", nil },
 			func(r recipe.Recipe) bool { return slices.Equal(r.Requires, []string{"pdm-backend"}) }},
+		{"a backend that built itself", func(e *Evidence) { e.Generator, e.Filename.Name = "hatchling 1.33.0", "hatchling" }, func(r recipe.Recipe) bool { return len(r.Pins) == 0 }},
 		{"unknown Generator", func(e *Evidence) { e.Generator = "by hand" }, func(r recipe.Recipe) bool { return len(r.Pins) == 0 }},
 
 		{"setuptools before 70.1", nil, func(r recipe.Recipe) bool { return slices.Equal(r.Constraints, []string{"setuptools<70.1"}) }},
