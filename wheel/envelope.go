@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // EnvelopeSchema names the format of an envelope (docs/formats/envelope.md).
@@ -29,12 +30,14 @@ const EnvelopeSchema = "truewheel.envelope/1"
 //     file type differs only between none and regular, and the system that
 //     made the entry only at all, where no execute bit is set (installers
 //     disagree about what such a mode means);
-//   - directories are ancestors of members;
-//   - no time differs when a member is byte code (.pyc), which is valid or
-//     not by times;
-//   - extra fields are those in [inertExtra].
+//   - directories are ancestors of members, in the rebuilt wheel too;
+//   - no time differs when a member is byte code (.pyc, .pyo), which is
+//     valid or not by times;
+//   - a stored member leaves its sizes to a data descriptor only where the
+//     rebuilt one does (a reader that streams finds no end of it);
+//   - extra fields are those in [inertExtra], of the shape that they have.
 //
-// What [Open] refuses can't be in an envelope either.
+// What [Replay] writes is always an archive that [Open] takes.
 type Envelope struct {
 	Schema   string          `json:"schema"`
 	Default  EnvelopeEntry   `json:"default"` // what most entries say; Name is empty
@@ -96,7 +99,12 @@ func (e *ContentError) Error() string { return fmt.Sprintf("%q %s", e.Member, e.
 
 // inertExtra are the extra fields that no installer acts on: zip64 sizes
 // (consistent, [Open] checks that), extended timestamps, Unix user ids.
-var inertExtra = []uint16{extraZip64, 0x5455, 0x7875}
+var inertExtra = []uint16{extraZip64, extraTime, extraOwner}
+
+const (
+	extraTime  = 0x5455
+	extraOwner = 0x7875
+)
 
 // NewEnvelope describes subject so that [Replay] makes it, byte for byte, of
 // rebuilt. enc may be nil: then streams have to be those of rebuilt. The
@@ -271,11 +279,19 @@ func equalStreams(a, b *io.SectionReader) (bool, error) {
 // inert checks all entries, completed, against the whitelist.
 func (e *Envelope) inert(rebuilt *Archive) error {
 	at := rebuilt.files()
-	pyc := slices.ContainsFunc(rebuilt.Entries, func(e Entry) bool { return strings.HasSuffix(e.Name, ".pyc") })
+	pyc := slices.ContainsFunc(rebuilt.Entries, func(e Entry) bool {
+		name := strings.ToLower(e.Name)
+		return strings.HasSuffix(name, ".pyc") || strings.HasSuffix(name, ".pyo")
+	})
 	ancestors := map[string]bool{}
 	for name := range at {
 		for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name[:i], '/') {
 			ancestors[name[:i+1]] = true
+		}
+	}
+	for _, own := range rebuilt.Entries {
+		if own.IsDir() && !ancestors[own.Name] {
+			return &NotInertError{own.Name, "directory entry", "the rebuilt wheel has it, and no member lies in it"}
 		}
 	}
 	for _, entry := range e.Entries {
@@ -334,11 +350,34 @@ func inertExtras(name, text string, pyc bool) error {
 		if !slices.Contains(inertExtra, id) {
 			return &NotInertError{name, "extra field", fmt.Sprintf("id %#04x is not known to be inert", id)}
 		}
-		if pyc && id == 0x5455 {
+		if pyc && id == extraTime {
 			return &NotInertError{name, "time", "an extended timestamp in a wheel with byte code"}
+		}
+		if !wellFormed(id, extraField(b, id)) {
+			return &NotInertError{name, "extra field", fmt.Sprintf("id %#04x has not the shape that it has by its definition", id)}
 		}
 	}
 	return nil
+}
+
+// wellFormed reports whether data is what an extra field of that id holds,
+// and nothing more: sizes; flags and up to three times; a version and two ids
+// of up to eight bytes.
+func wellFormed(id uint16, data []byte) bool {
+	n := len(data)
+	switch id {
+	case extraZip64:
+		return n == 16
+	case extraTime:
+		return n > 0 && n <= 13 && n%4 == 1 && data[0]&^7 == 0
+	case extraOwner:
+		if n < 3 || data[0] != 1 || data[1] > 8 || n < 3+int(data[1]) {
+			return false
+		}
+		gid := data[2+data[1]]
+		return gid <= 8 && n == 3+int(data[1])+int(gid)
+	}
+	return false
 }
 
 // inert checks one entry against the rebuilt member.
@@ -351,7 +390,7 @@ func (entry EnvelopeEntry) inert(m Entry, pyc bool) error {
 	switch {
 	case mode&0o111 != own&0o111:
 		return not("exec bit", "mode %04o, rebuilt %04o", mode&0o777, own&0o777)
-	case mode&0o7000 != 0:
+	case (mode|own)&0o7000 != 0:
 		return not("mode", "set-id or sticky bit (%04o)", mode&0o7777)
 	case mode&typeMask != own&typeMask && executable:
 		return not("mode", "file type %#o, rebuilt %#o, of an executable", mode&typeMask, own&typeMask)
@@ -367,6 +406,8 @@ func (entry EnvelopeEntry) inert(m Entry, pyc bool) error {
 		return not("flags", "%#x for a name that is not ASCII", *entry.Flags)
 	case *entry.Internal > 1:
 		return not("internal attributes", "%#x", *entry.Internal)
+	case *entry.Sizes == "zero" && *entry.Encoder == EncoderStored && m.Size > 0 && !(m.zero && m.Method == 0):
+		return not("sizes", "stored, and only the data descriptor says how long")
 	}
 	return nil
 }
@@ -473,7 +514,8 @@ func (e *Envelope) Marshal() ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// ParseEnvelope reads what Marshal wrote; an unknown field is an error.
+// ParseEnvelope reads what Marshal wrote, white space aside. Unknown fields
+// are errors, and so are fields that stand twice or in another order.
 func ParseEnvelope(data []byte) (*Envelope, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
@@ -496,7 +538,30 @@ func ParseEnvelope(data []byte) (*Envelope, error) {
 			return nil, fmt.Errorf("read envelope: %q has sizes %q", entry.Name, *entry.Sizes)
 		}
 	}
-	return &e, nil
+	if sum, err := hex.DecodeString(e.SHA256); err != nil || len(sum) != 32 || strings.ToLower(e.SHA256) != e.SHA256 {
+		return nil, fmt.Errorf("read envelope: sha256 %q", e.SHA256)
+	}
+	if e.Filename == "" || strings.ContainsAny(e.Filename, `/\:`) || strings.ContainsFunc(e.Filename, unicode.IsControl) {
+		return nil, fmt.Errorf("read envelope: filename %q", e.Filename)
+	}
+	return &e, e.wroteAs(data)
+}
+
+// wroteAs refuses JSON that other readers may see otherwise: keys that stand
+// twice or in another case, null.
+func (e *Envelope) wroteAs(data []byte) error {
+	text, err := e.Marshal()
+	if err != nil {
+		return err
+	}
+	var given, own bytes.Buffer
+	if err := errors.Join(json.Compact(&given, data), json.Compact(&own, text)); err != nil {
+		return fmt.Errorf("read envelope: %w", err)
+	}
+	if !bytes.Equal(given.Bytes(), own.Bytes()) {
+		return errors.New("read envelope: keys or values are not written as Marshal writes them")
+	}
+	return nil
 }
 
 // Replay packs the contents of rebuilt in the envelope and writes the
@@ -652,9 +717,12 @@ func (entry EnvelopeEntry) header() (Entry, error) {
 	if len(h.Name) > 0xffff || len(h.Extra) > 0xffff || len(h.LocalExtra) > 0xffff {
 		return h, errors.New("a field of more than 65,535 bytes")
 	}
-	known := h.Flags&flagDescriptor != 0
-	if known != (h.Descriptor != 0) || !slices.Contains([]int{0, 12, 16, 20, 24}, h.Descriptor) {
+	described := h.Flags&flagDescriptor != 0
+	if described != (h.Descriptor != 0) || !slices.Contains([]int{0, 12, 16, 20, 24}, h.Descriptor) {
 		return h, fmt.Errorf("flags %#x with a data descriptor of %d bytes", h.Flags, h.Descriptor)
+	}
+	if *entry.Sizes == "zero" && !described {
+		return h, errors.New("sizes left to a data descriptor, without one")
 	}
 	h.CRC32 = crc32.ChecksumIEEE(nil)
 	return h, checkEntry(h)
@@ -737,6 +805,7 @@ func (e *Envelope) Fields(rebuilt *Archive) []string {
 			{"creator version", *entry.Creator != m.CreatorVersion},
 			{"reader version", *entry.Reader != m.ReaderVersion},
 			{"flags", *entry.Flags != m.Flags},
+			{"data descriptor", *entry.Descriptor != m.Descriptor || (*entry.Sizes == "zero") != m.zero},
 			{"internal attributes", *entry.Internal != m.InternalAttrs},
 			{"extra field", *entry.Extra != hex.EncodeToString(m.Extra) || *entry.LocalExtra != hex.EncodeToString(m.LocalExtra)},
 			{"deflate " + *entry.Encoder, *entry.Encoder != EncoderRebuilt && !(*entry.Encoder == EncoderStored && m.Method == 0)},

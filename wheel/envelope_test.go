@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -150,39 +151,50 @@ func TestHostileEnvelope(t *testing.T) {
 	n := func(v int) *int { return &v }
 	h := func(v uint16) *uint16 { return &v }
 	for name, change := range map[string]func(*wheel.Envelope){
-		"exec bit":           func(e *wheel.Envelope) { e.Entries[0].External = p(0o100755 << 16) },
-		"set-uid":            func(e *wheel.Envelope) { e.Entries[0].External = p(0o104644 << 16) },
-		"link":               func(e *wheel.Envelope) { e.Entries[0].External = p(0o120777 << 16) },
-		"device":             func(e *wheel.Envelope) { e.Entries[0].External = p(0o020644 << 16) },
-		"MS-DOS directory":   func(e *wheel.Envelope) { e.Entries[0].External = p(0o100644<<16 | 0x10) },
-		"default exec bit":   func(e *wheel.Envelope) { e.Default.External = p(0o100755 << 16) },
-		"system":             func(e *wheel.Envelope) { e.Entries[0].Creator = h(19 << 8) },
-		"version":            func(e *wheel.Envelope) { e.Entries[0].Reader = h(64) },
-		"encrypted":          func(e *wheel.Envelope) { e.Entries[0].Flags = h(1) },
-		"patched":            func(e *wheel.Envelope) { e.Entries[0].Flags = h(1 << 5) },
-		"internal":           func(e *wheel.Envelope) { e.Entries[0].Internal = h(2) },
-		"extra unknown":      func(e *wheel.Envelope) { e.Entries[0].Extra = s("efbe0000") },
-		"extra path":         func(e *wheel.Envelope) { e.Entries[0].LocalExtra = s("75700500" + "0100000000") },
-		"extra malformed":    func(e *wheel.Envelope) { e.Entries[0].Extra = s("5554ff00") },
-		"extra twice":        func(e *wheel.Envelope) { e.Entries[0].Extra = s("5554000055540000") },
-		"extra no hex":       func(e *wheel.Envelope) { e.Entries[0].Extra = s("zz") },
-		"zip64 central":      func(e *wheel.Envelope) { e.Entries[0].Extra = s("01000000") },
-		"other name":         func(e *wheel.Envelope) { e.Entries[0].Name = "evil.py" },
-		"name leaves":        func(e *wheel.Envelope) { e.Entries[0].Name = "../evil.py" },
-		"no name":            func(e *wheel.Envelope) { e.Entries[0].Name = "" },
-		"twice":              func(e *wheel.Envelope) { e.Entries = append(e.Entries, e.Entries[0]) },
-		"one less":           func(e *wheel.Envelope) { e.Entries = e.Entries[1:] },
-		"none":               func(e *wheel.Envelope) { e.Entries = nil },
-		"empty directory":    func(e *wheel.Envelope) { e.Entries = append(e.Entries, wheel.EnvelopeEntry{Name: "evil/"}) },
-		"root directory":     func(e *wheel.Envelope) { e.Entries = append(e.Entries, wheel.EnvelopeEntry{Name: "/"}) },
-		"huge descriptor":    func(e *wheel.Envelope) { e.Entries[0].Flags, e.Entries[0].Descriptor = h(8), n(1<<40) },
-		"negative":           func(e *wheel.Envelope) { e.Entries[0].Flags, e.Entries[0].Descriptor = h(8), n(-16) },
-		"descriptor unasked": func(e *wheel.Envelope) { e.Entries[0].Descriptor = n(16) },
-		"no descriptor":      func(e *wheel.Envelope) { e.Entries[0].Flags = h(8) },
-		"time":               func(e *wheel.Envelope) { e.Entries[0].Time = s("1979-12-31T23:59:58") },
-		"time no time":       func(e *wheel.Envelope) { e.Entries[0].Time = s("yesterday") },
-		"encoder":            func(e *wheel.Envelope) { e.Entries[0].Encoder = s("zlib/6") },
-		"field missing":      func(e *wheel.Envelope) { e.Default.Reader, e.Entries[0].Reader = nil, nil },
+		"exec bit":            func(e *wheel.Envelope) { e.Entries[0].External = p(0o100755 << 16) },
+		"set-uid":             func(e *wheel.Envelope) { e.Entries[0].External = p(0o104644 << 16) },
+		"link":                func(e *wheel.Envelope) { e.Entries[0].External = p(0o120777 << 16) },
+		"device":              func(e *wheel.Envelope) { e.Entries[0].External = p(0o020644 << 16) },
+		"MS-DOS directory":    func(e *wheel.Envelope) { e.Entries[0].External = p(0o100644<<16 | 0x10) },
+		"default exec bit":    func(e *wheel.Envelope) { e.Default.External = p(0o100755 << 16) },
+		"system":              func(e *wheel.Envelope) { e.Entries[0].Creator = h(19 << 8) },
+		"version":             func(e *wheel.Envelope) { e.Entries[0].Reader = h(64) },
+		"encrypted":           func(e *wheel.Envelope) { e.Entries[0].Flags = h(1) },
+		"patched":             func(e *wheel.Envelope) { e.Entries[0].Flags = h(1 << 5) },
+		"internal":            func(e *wheel.Envelope) { e.Entries[0].Internal = h(2) },
+		"extra unknown":       func(e *wheel.Envelope) { e.Entries[0].Extra = s("efbe0000") },
+		"extra path":          func(e *wheel.Envelope) { e.Entries[0].LocalExtra = s("75700500" + "0100000000") },
+		"extra malformed":     func(e *wheel.Envelope) { e.Entries[0].Extra = s("5554ff00") },
+		"extra twice":         func(e *wheel.Envelope) { e.Entries[0].Extra = s("5554000055540000") },
+		"extra no hex":        func(e *wheel.Envelope) { e.Entries[0].Extra = s("zz") },
+		"zip64 central":       func(e *wheel.Envelope) { e.Entries[0].Extra = s("01000000") },
+		"other name":          func(e *wheel.Envelope) { e.Entries[0].Name = "evil.py" },
+		"name leaves":         func(e *wheel.Envelope) { e.Entries[0].Name = "../evil.py" },
+		"no name":             func(e *wheel.Envelope) { e.Entries[0].Name = "" },
+		"twice":               func(e *wheel.Envelope) { e.Entries = append(e.Entries, e.Entries[0]) },
+		"one less":            func(e *wheel.Envelope) { e.Entries = e.Entries[1:] },
+		"none":                func(e *wheel.Envelope) { e.Entries = nil },
+		"empty directory":     func(e *wheel.Envelope) { e.Entries = append(e.Entries, wheel.EnvelopeEntry{Name: "evil/"}) },
+		"root directory":      func(e *wheel.Envelope) { e.Entries = append(e.Entries, wheel.EnvelopeEntry{Name: "/"}) },
+		"huge descriptor":     func(e *wheel.Envelope) { e.Entries[0].Flags, e.Entries[0].Descriptor = h(8), n(1<<40) },
+		"negative":            func(e *wheel.Envelope) { e.Entries[0].Flags, e.Entries[0].Descriptor = h(8), n(-16) },
+		"descriptor unasked":  func(e *wheel.Envelope) { e.Entries[0].Descriptor = n(16) },
+		"no descriptor":       func(e *wheel.Envelope) { e.Entries[0].Flags = h(8) },
+		"time":                func(e *wheel.Envelope) { e.Entries[0].Time = s("1979-12-31T23:59:58") },
+		"time no time":        func(e *wheel.Envelope) { e.Entries[0].Time = s("yesterday") },
+		"encoder":             func(e *wheel.Envelope) { e.Entries[0].Encoder = s("zlib/6") },
+		"extra time stuffed":  func(e *wheel.Envelope) { e.Entries[0].Extra = s("55540600" + "010000000041") },
+		"extra time flags":    func(e *wheel.Envelope) { e.Entries[0].Extra = s("55540100" + "ff") },
+		"extra time empty":    func(e *wheel.Envelope) { e.Entries[0].Extra = s("55540000") },
+		"extra owner stuffed": func(e *wheel.Envelope) { e.Entries[0].Extra = s("75780400" + "01000041") },
+		"extra owner cut":     func(e *wheel.Envelope) { e.Entries[0].Extra = s("75780300" + "010400") },
+		"extra owner version": func(e *wheel.Envelope) { e.Entries[0].Extra = s("75780300" + "020000") },
+		"zip64 short":         func(e *wheel.Envelope) { e.Entries[0].LocalExtra = s("01000800" + "0000000000000000") },
+		"zero, no descriptor": func(e *wheel.Envelope) { e.Entries[0].Sizes = s("zero") },
+		"stored, zero sizes": func(e *wheel.Envelope) {
+			e.Entries[0].Flags, e.Entries[0].Descriptor, e.Entries[0].Sizes, e.Entries[0].Encoder = h(8), n(16), s("zero"), s("stored")
+		},
+		"field missing": func(e *wheel.Envelope) { e.Default.Reader, e.Entries[0].Reader = nil, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, err := wheel.NewEnvelope(ctx, a, a, hexSum(data), nil)
@@ -221,6 +233,23 @@ func TestReplayTimes(t *testing.T) {
 	}
 }
 
+// A directory that only the rebuilt wheel makes can't be left out in silence.
+func TestLostDirectory(t *testing.T) {
+	ctx := context.Background()
+	subject := open(t, hostile.Honest())
+	for _, c := range hostile.Cases() {
+		if c.Name != "directory-empty" {
+			continue
+		}
+		var inert *wheel.NotInertError
+		if _, err := wheel.NewEnvelope(ctx, subject, open(t, c.Bytes), hexSum(hostile.Honest()), nil); !errors.As(err, &inert) {
+			t.Errorf("a rebuilt wheel with an empty directory: %v", err)
+		}
+		return
+	}
+	t.Error("no such case")
+}
+
 func TestParseEnvelope(t *testing.T) {
 	data := hostile.Honest()
 	a := open(t, data)
@@ -234,18 +263,24 @@ func TestParseEnvelope(t *testing.T) {
 	}
 	good := string(text)
 	for name, bad := range map[string]string{
-		"empty":         "",
-		"null":          "null",
-		"cut":           good[:len(good)-4],
-		"more":          good + "{}",
-		"schema":        strings.Replace(good, "envelope/1", "envelope/2", 1),
-		"unknown field": strings.Replace(good, `"filename"`, `"evil":1,"filename"`, 1),
-		"unknown entry": strings.Replace(good, `{"name"`, `{"evil":1,"name"`, 1),
-		"type":          strings.Replace(good, `"reader":20`, `"reader":"20"`, 1),
-		"too large":     strings.Replace(good, `"reader":20`, `"reader":65536`, 1),
-		"negative":      strings.Replace(good, `"reader":20`, `"reader":-1`, 1),
-		"sizes":         strings.Replace(good, `"sizes":"known"`, `"sizes":"maybe"`, 1),
-		"no default":    strings.Replace(good, `"reader":20,`, "", 1),
+		"empty":            "",
+		"only null":        "null",
+		"cut":              good[:len(good)-4],
+		"more":             good + "{}",
+		"schema":           strings.Replace(good, "envelope/1", "envelope/2", 1),
+		"unknown field":    strings.Replace(good, `"filename"`, `"evil":1,"filename"`, 1),
+		"unknown entry":    strings.Replace(good, `{"name"`, `{"evil":1,"name"`, 1),
+		"type":             strings.Replace(good, `"reader":20`, `"reader":"20"`, 1),
+		"too large":        strings.Replace(good, `"reader":20`, `"reader":65536`, 1),
+		"negative":         strings.Replace(good, `"reader":20`, `"reader":-1`, 1),
+		"sizes":            strings.Replace(good, `"sizes":"known"`, `"sizes":"maybe"`, 1),
+		"twice":            strings.Replace(good, `"reader":20`, `"reader":45,"reader":20`, 1),
+		"case":             strings.Replace(good, `"reader":20`, `"Reader":20`, 1),
+		"null":             strings.Replace(good, `"entries":[`, `"entries":[null,`, 1),
+		"hash":             strings.Replace(good, hexSum(data), hexSum(data)[1:], 1),
+		"hash in capitals": strings.Replace(good, hexSum(data), strings.ToUpper(hexSum(data)), 1),
+		"file elsewhere":   strings.Replace(good, `"filename":"`, `"filename":"../`, 1),
+		"no default":       strings.Replace(good, `"reader":20,`, "", 1),
 	} {
 		if bad == good {
 			t.Errorf("%s: the same text", name)

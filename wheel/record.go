@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // RecordLine is a line of RECORD (PEP 376, 427).
@@ -22,8 +23,11 @@ type RecordLine struct {
 	Size      int64  // -1 when there is none
 }
 
-// ParseRecord reads RECORD: CSV of path, hash and size.
+// ParseRecord reads RECORD: CSV of path, hash and size, in UTF-8.
 func ParseRecord(data []byte) ([]RecordLine, error) {
+	if !utf8.Valid(data) {
+		return nil, errors.New("read RECORD: it is not UTF-8")
+	}
 	r := csv.NewReader(bytes.NewReader(data))
 	r.FieldsPerRecord = 3
 	var out []RecordLine
@@ -69,6 +73,9 @@ func (a *Archive) CheckRecord(ctx context.Context) ([]Suspicion, error) {
 		return nil, err
 	}
 	name := dir + "/RECORD"
+	if a.Find(name) < 0 {
+		return []Suspicion{{name, "is missing"}}, nil
+	}
 	data, err := a.ReadFile(name, maxRecord)
 	if err != nil {
 		return nil, err
@@ -80,10 +87,6 @@ func (a *Archive) CheckRecord(ctx context.Context) ([]Suspicion, error) {
 	sums, err := a.Sums(ctx)
 	if err != nil {
 		return nil, err
-	}
-	index := make(map[string]int, len(a.Entries))
-	for i, e := range a.Entries {
-		index[e.Name] = i
 	}
 	var out []Suspicion
 	flag := func(member, format string, args ...any) {
@@ -99,8 +102,8 @@ func (a *Archive) CheckRecord(ctx context.Context) ([]Suspicion, error) {
 			continue // nor is it hashed again
 		}
 		listed[l.Path] = true
-		i, ok := index[l.Path]
-		if !ok {
+		i := a.Find(l.Path)
+		if i < 0 {
 			flag(l.Path, "stands in RECORD and is not in the archive")
 			continue
 		}

@@ -15,19 +15,23 @@
 //     installers follow and others don't;
 //   - a version to read it beyond 6.3, an extra field with an id twice;
 //   - names that are empty, absolute, leave the archive, hold a backslash, a
-//     drive letter, control characters or bytes that are not UTF-8, or are
-//     not ASCII without flag bit 11;
-//   - two names that are one on some file system (by case or Unicode normal
-//     form), and a member that lies in another member;
+//     colon, control characters, line separators or bytes that are not UTF-8,
+//     are not ASCII without flag bit 11, or have a part of dots and spaces;
+//   - two names that are one on some file system (by case, Unicode normal
+//     form, invisible characters, or dots and spaces at the end of a part),
+//     and a member that lies in another member;
 //   - symbolic links, devices and any other special mode;
-//   - archives beyond [Limits].
+//   - archives beyond [Limits], or with headers of more than 32 MiB.
 //
 // Contents are streamed and checked against size and CRC as they are read.
+// What is odd and can be read in one way only is no error:
+// [Archive.Suspicions] and [Archive.CheckRecord] tell it.
 package wheel
 
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/flate"
 	"context"
 	"crypto/sha256"
@@ -39,6 +43,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -65,14 +70,15 @@ func (l Limits) fill() Limits {
 	return l
 }
 
-// Archive is a wheel that was opened.
+// Archive is a wheel that was opened. It is for one goroutine at a time.
 type Archive struct {
 	Filename string
 	Size     int64
 	Entries  []Entry // in the order of the central directory
 
-	r    io.ReaderAt
-	sums [][32]byte
+	r     io.ReaderAt
+	index map[string]int // of Entries by name
+	sums  [][32]byte
 }
 
 // Entry is a member or a directory of the archive, as stored.
@@ -142,7 +148,8 @@ const (
 	typeReg  = 0o100000
 	typeDir  = 0o040000
 
-	maxReader = 63 // zip 6.3; Python's zipfile refuses more
+	maxReader  = 63       // zip 6.3; Python's zipfile refuses more
+	maxHeaders = 32 << 20 // bytes of the central directory, and of all local headers: they are kept
 
 	extraZip64       = 0x0001
 	extraUnicodePath = 0x7075
@@ -185,6 +192,10 @@ func (a *Archive) read(lim Limits) error {
 	if err := a.locals(end); err != nil {
 		return err
 	}
+	a.index = make(map[string]int, n)
+	for i, e := range a.Entries {
+		a.index[e.Name] = i
+	}
 	return checkNames(a.Entries)
 }
 
@@ -225,6 +236,9 @@ func (a *Archive) directory(lim Limits) ([]byte, int, int64, error) {
 	}
 	if size < int64(n)*centralSize {
 		return nil, 0, 0, refuse("", "a central directory too short for %d entries", n)
+	}
+	if size > maxHeaders {
+		return nil, 0, 0, refuse("", "a central directory of more than %d bytes", maxHeaders)
 	}
 	directory := make([]byte, size)
 	if err := a.readAt(directory, offset); err != nil {
@@ -330,8 +344,8 @@ func checkName(e Entry) error {
 		return refuse(e.Name, "has a name that is not UTF-8")
 	case e.Flags&flagUTF8 == 0 && strings.ContainsFunc(name, func(r rune) bool { return r > 0x7e }):
 		return refuse(e.Name, "has a name that is not ASCII without saying that it is UTF-8")
-	case strings.ContainsFunc(name, func(r rune) bool { return r < 0x20 || r == 0x7f }):
-		return refuse(e.Name, "has control characters in its name")
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Zl, unicode.Zp) }):
+		return refuse(e.Name, "has control characters or line separators in its name")
 	case strings.Contains(name, `\`):
 		return refuse(e.Name, "has a backslash in its name")
 	case name[0] == '/':
@@ -340,25 +354,48 @@ func checkName(e Entry) error {
 		return refuse(e.Name, "has a colon in its name: a drive or stream on Windows")
 	}
 	for part := range strings.SplitSeq(name, "/") {
-		switch part {
-		case "..":
+		switch {
+		case part == "..":
 			return refuse(e.Name, "leaves the archive")
-		case "", ".":
-			return refuse(e.Name, "has an empty part in its name")
+		case strings.Trim(part, ". ") == "":
+			// "" and "." are no step; Windows takes ".. " for ".." and "..." for ".".
+			return refuse(e.Name, "has an empty part in its name, or one of dots and spaces")
 		}
 	}
 	return nil
 }
 
-// fold is what a name may become on a file system that knows no case or
-// composes characters.
-func fold(name string) string { return cases.Fold().String(norm.NFKC.String(name)) }
+// fold is what a name may become on a file system: of those that know no
+// case, compose characters, ignore invisible ones (HFS+), or drop dots and
+// spaces at the end of a part (Windows).
+func fold(name string) string {
+	name = strings.TrimSuffix(name, "/")
+	if !ascii(name) {
+		name = strings.Map(func(r rune) rune {
+			if unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point) {
+				return -1
+			}
+			return r
+		}, norm.NFKC.String(name))
+		name = norm.NFKC.String(cases.Fold().String(name))
+	} else {
+		name = strings.ToLower(name)
+	}
+	if !strings.Contains(name, "./") && !strings.Contains(name, " /") && strings.TrimRight(name, ". ") == name {
+		return name
+	}
+	parts := strings.Split(name, "/")
+	for i, part := range parts {
+		parts[i] = strings.TrimRight(part, ". ")
+	}
+	return strings.Join(parts, "/")
+}
 
 // checkNames refuses names that contradict each other.
 func checkNames(entries []Entry) error {
 	seen := make(map[string]string, len(entries))
 	for _, e := range entries {
-		key := fold(strings.TrimSuffix(e.Name, "/"))
+		key := fold(e.Name)
 		if other, ok := seen[key]; ok {
 			if other == e.Name {
 				return refuse(e.Name, "stands twice")
@@ -368,7 +405,7 @@ func checkNames(entries []Entry) error {
 		seen[key] = e.Name
 	}
 	for _, e := range entries {
-		key := fold(strings.TrimSuffix(e.Name, "/"))
+		key := fold(e.Name)
 		for i := strings.LastIndexByte(key, '/'); i > 0; i = strings.LastIndexByte(key[:i], '/') {
 			if other, ok := seen[key[:i]]; ok && !strings.HasSuffix(other, "/") {
 				return refuse(e.Name, "lies in %q, which is a file", other)
@@ -406,10 +443,13 @@ func (a *Archive) locals(end int64) error {
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(i, j int) int { return int(a.Entries[i].local - a.Entries[j].local) })
-	var at int64
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(a.Entries[i].local, a.Entries[j].local) })
+	var at, headers int64
 	for k, i := range order {
 		e := &a.Entries[i]
+		if headers > maxHeaders {
+			return refuse("", "local headers of more than %d bytes", maxHeaders)
+		}
 		if e.local != at {
 			return refuse(e.Name, "begins at byte %d, where %d is due: bytes between entries, or entries that overlap", e.local, at)
 		}
@@ -420,6 +460,7 @@ func (a *Archive) locals(end int64) error {
 		if err := a.local(e, next); err != nil {
 			return err
 		}
+		headers += e.data - e.local
 		at = e.data + e.CompressedSize + int64(e.Descriptor)
 	}
 	if at != end {
@@ -591,7 +632,7 @@ func (c *contents) Read(p []byte) (int, error) {
 		if _, more := c.stream.ReadByte(); more == nil {
 			err = refuse(c.entry.Name, "has bytes after the end of its stream")
 		}
-	case err != nil:
+	case errors.As(err, new(flate.CorruptInputError)), errors.Is(err, io.ErrUnexpectedEOF):
 		err = refuse(c.entry.Name, "can't be inflated: %v", err)
 	}
 	c.err = err
@@ -634,7 +675,10 @@ func (a *Archive) Sums(ctx context.Context) ([][32]byte, error) {
 
 // Find is the index of the entry of that name, or -1.
 func (a *Archive) Find(name string) int {
-	return slices.IndexFunc(a.Entries, func(e Entry) bool { return e.Name == name })
+	if i, ok := a.index[name]; ok {
+		return i
+	}
+	return -1
 }
 
 // ReadFile reads a member of at most limit bytes.
@@ -658,7 +702,8 @@ func (a *Archive) ReadFile(name string, limit int64) ([]byte, error) {
 }
 
 // DistInfo is the .dist-info directory's name, without a slash. A wheel has
-// one, named like the file (PEP 427); its letters may be in another case.
+// one (PEP 427); the error is a *FormatError when there is none, or two.
+// That it is not named like the file is among the Suspicions.
 func (a *Archive) DistInfo() (string, error) {
 	found := ""
 	for _, e := range a.Entries {
@@ -667,12 +712,12 @@ func (a *Archive) DistInfo() (string, error) {
 			continue
 		}
 		if found != "" {
-			return "", fmt.Errorf("read %s: two .dist-info directories, %s and %s", a.Filename, found, dir)
+			return "", fmt.Errorf("read %s: %w", a.Filename, refuse("", "two .dist-info directories, %s and %s", found, dir))
 		}
 		found = dir
 	}
 	if found == "" {
-		return "", fmt.Errorf("read %s: no .dist-info directory: not a wheel", a.Filename)
+		return "", fmt.Errorf("read %s: %w", a.Filename, refuse("", "no .dist-info directory: not a wheel"))
 	}
 	return found, nil
 }
