@@ -283,12 +283,7 @@ func (e *Envelope) inert(rebuilt *Archive) error {
 		name := strings.ToLower(e.Name)
 		return strings.HasSuffix(name, ".pyc") || strings.HasSuffix(name, ".pyo")
 	})
-	ancestors := map[string]bool{}
-	for name := range at {
-		for i := strings.LastIndexByte(name, '/'); i > 0; i = strings.LastIndexByte(name[:i], '/') {
-			ancestors[name[:i+1]] = true
-		}
-	}
+	ancestors := ancestors(rebuilt.Entries)
 	for _, own := range rebuilt.Entries {
 		if own.IsDir() && !ancestors[own.Name] {
 			return &NotInertError{own.Name, "directory entry", "the rebuilt wheel has it, and no member lies in it"}

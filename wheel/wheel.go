@@ -21,7 +21,8 @@
 //     form, invisible characters, or dots and spaces at the end of a part),
 //     and a member that lies in another member;
 //   - symbolic links, devices and any other special mode;
-//   - archives beyond [Limits], or with headers of more than 32 MiB.
+//   - archives beyond [Limits], names of more than 1,024 bytes or 128 parts,
+//     headers of more than 32 MiB.
 //
 // Contents are streamed and checked against size and CRC as they are read.
 // What is odd and can be read in one way only is no error:
@@ -149,6 +150,8 @@ const (
 	typeDir  = 0o040000
 
 	maxReader  = 63       // zip 6.3; Python's zipfile refuses more
+	maxName    = 1024     // bytes: what a path on macOS can have
+	maxDepth   = 128      // parts of a name
 	maxHeaders = 32 << 20 // bytes of the central directory, and of all local headers: they are kept
 
 	extraZip64       = 0x0001
@@ -340,6 +343,8 @@ func checkName(e Entry) error {
 	switch {
 	case name == "":
 		return refuse(e.Name, "has no name")
+	case len(name) > maxName || strings.Count(name, "/") >= maxDepth:
+		return refuse("", "an entry whose name has more than %d bytes or %d parts", maxName, maxDepth)
 	case !utf8.ValidString(name):
 		return refuse(e.Name, "has a name that is not UTF-8")
 	case e.Flags&flagUTF8 == 0 && strings.ContainsFunc(name, func(r rune) bool { return r > 0x7e }):
@@ -406,8 +411,8 @@ func checkNames(entries []Entry) error {
 	}
 	for _, e := range entries {
 		key := fold(e.Name)
-		for i := strings.LastIndexByte(key, '/'); i > 0; i = strings.LastIndexByte(key[:i], '/') {
-			if other, ok := seen[key[:i]]; ok && !strings.HasSuffix(other, "/") {
+		for dir := range parents(key) {
+			if other, ok := seen[dir[:len(dir)-1]]; ok && !strings.HasSuffix(other, "/") {
 				return refuse(e.Name, "lies in %q, which is a file", other)
 			}
 		}

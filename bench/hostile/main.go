@@ -71,7 +71,7 @@ func replay(names []string) error {
 			fmt.Println("refused:", err)
 			continue
 		}
-		for _, s := range suspicions {
+		for _, s := range append(a.Suspicions(), suspicions...) {
 			fmt.Printf("%s: %s %s\n", a.Filename, s.Member, s.Detail)
 		}
 		e, err := wheel.NewEnvelope(ctx, a, a, hex.EncodeToString(sum[:]), nil)
