@@ -774,22 +774,22 @@ func (r *replay) end() error {
 }
 
 // Fields says in which kinds of container fields the archive of e is not
-// like rebuilt, with the number of entries: "time (14)", "order".
+// like rebuilt, with the number of entries: "time (14)", "order". A directory
+// that only one of them has is a "directory entry".
 func (e *Envelope) Fields(rebuilt *Archive) []string {
 	full, err := e.complete()
 	if err != nil {
 		return nil
 	}
-	at := rebuilt.files()
 	count := map[string]int{}
 	var order, own []string
 	for _, entry := range full.Entries {
-		order = append(order, entry.Name)
-		i, ok := at[entry.Name]
-		if !ok {
+		i := rebuilt.Find(entry.Name)
+		if i < 0 {
 			count["directory entry"]++
 			continue
 		}
+		order = append(order, entry.Name)
 		m := rebuilt.Entries[i]
 		for _, f := range []struct {
 			name  string
@@ -803,15 +803,23 @@ func (e *Envelope) Fields(rebuilt *Archive) []string {
 			{"data descriptor", *entry.Descriptor != m.Descriptor || (*entry.Sizes == "zero") != m.zero},
 			{"internal attributes", *entry.Internal != m.InternalAttrs},
 			{"extra field", *entry.Extra != hex.EncodeToString(m.Extra) || *entry.LocalExtra != hex.EncodeToString(m.LocalExtra)},
-			{"deflate " + *entry.Encoder, *entry.Encoder != EncoderRebuilt && !(*entry.Encoder == EncoderStored && m.Method == 0)},
+			{"deflate " + *entry.Encoder, !m.IsDir() && *entry.Encoder != EncoderRebuilt && !(*entry.Encoder == EncoderStored && m.Method == 0)},
 		} {
 			if f.other {
 				count[f.name]++
 			}
 		}
 	}
+	common := make(map[string]bool, len(order))
+	for _, name := range order {
+		common[name] = true
+	}
 	for _, m := range rebuilt.Entries {
-		own = append(own, m.Name)
+		if common[m.Name] {
+			own = append(own, m.Name)
+		} else {
+			count["directory entry"]++
+		}
 	}
 	var out []string
 	if !slices.Equal(order, own) {

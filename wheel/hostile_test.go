@@ -39,6 +39,9 @@ func TestHostile(t *testing.T) {
 			if err == nil {
 				_, err = a.Sums(ctx)
 			}
+			if err == nil {
+				_, err = a.DistInfo()
+			}
 			if c.Want == hostile.Refused {
 				var refusal *wheel.FormatError
 				if !errors.As(err, &refusal) {
@@ -53,6 +56,7 @@ func TestHostile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			suspicions = append(suspicions, a.Suspicions()...)
 			if c.Want == hostile.Flagged && len(suspicions) == 0 {
 				t.Errorf("%s: nothing flagged", c.Why)
 			}
@@ -65,6 +69,37 @@ func TestHostile(t *testing.T) {
 			var content *wheel.ContentError
 			if !errors.As(err, &inert) && !errors.As(err, &content) {
 				t.Errorf("%s: NewEnvelope says %v", c.Why, err)
+			}
+		})
+	}
+}
+
+// Each field that an envelope may hold replays, both ways, also where all of
+// them differ at once.
+func TestInert(t *testing.T) {
+	ctx := context.Background()
+	cases := append(hostile.Inert(), hostile.Case{Name: "honest", Bytes: hostile.Honest()})
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			a := open(t, c.Bytes)
+			if s, err := a.CheckRecord(ctx); err != nil || len(s) > 0 {
+				t.Errorf("RECORD: %v %v", s, err)
+			}
+			for _, other := range cases {
+				if other.Name == "stored" && c.Name != "stored" {
+					continue // it has no deflate stream to give
+				}
+				rebuilt := open(t, other.Bytes)
+				e, err := wheel.NewEnvelope(ctx, a, rebuilt, hexSum(c.Bytes), nil)
+				if err != nil {
+					t.Fatalf("of %s: %v", other.Name, err)
+				}
+				if got := replayed(t, e, rebuilt); !bytes.Equal(got, c.Bytes) {
+					t.Errorf("of %s: other bytes", other.Name)
+				}
+				if fields := e.Fields(rebuilt); (len(fields) == 0) != (c.Name == other.Name) {
+					t.Errorf("of %s: fields %q", other.Name, fields)
+				}
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/truewheel/truewheel/internal/hostile"
 	"github.com/truewheel/truewheel/wheel"
@@ -36,7 +37,11 @@ func main() {
 
 func dump(dir string) error {
 	out := json.NewEncoder(os.Stdout)
-	for _, c := range hostile.Cases() {
+	honest := []hostile.Case{
+		{Name: "honest", Want: "honest", Bytes: hostile.Honest()},
+		{Name: "honest-compiled", Want: "honest", Bytes: hostile.HonestCompiled()},
+	}
+	for _, c := range slices.Concat(honest, hostile.Cases(), hostile.Inert()) {
 		at := filepath.Join(dir, c.Name)
 		if err := os.MkdirAll(at, 0o755); err != nil {
 			return err

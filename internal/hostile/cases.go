@@ -12,7 +12,7 @@ import (
 const (
 	Refused  = "refused"   // the archive is not read at all
 	NotInert = "not inert" // it is read, and no envelope turns the honest wheel into it
-	Flagged  = "flagged"   // it is read, and RECORD is said to be wrong
+	Flagged  = "flagged"   // it is read, and said to be odd, or its RECORD to be wrong
 )
 
 // Case is a hostile wheel.
@@ -290,7 +290,7 @@ func Cases() []Case {
 		return name + ",sha512=" + strings.Repeat("A", 86) + ",12\n" + rest
 	})
 	record("record-malformed", "RECORD is no CSV of three fields", func(s string) string { return "demo/__init__.py\n" + s })
-	return out
+	return append(append(out, strangeNames()...), strangeWheels()...)
 }
 
 // zeros is the stream of n zero bytes.
