@@ -3,12 +3,14 @@
 //
 // A file gets its name only when it is whole, checked and on disk: it is
 // written to a temporary name in the same file system, flushed, and renamed.
-// Files are read-only. Temporary directories are owned by a lock that dies
-// with its process; whoever opens the store next removes those without owner.
+// A full disk or a kill leaves a temporary file, never a short one under its
+// name. Files are read-only; [Store.Verify] finds what a disk or a person
+// damaged later. Temporary directories are owned by a lock that dies with its
+// process; whoever opens the store next removes those without owner.
 //
 //	files/ab/abcd…            contents
 //	links/abcd…/NAME          the same file under a name, for tools that need one
-//	cache/KIND/KEY            small JSON values: index pages, resolutions
+//	cache/KIND/KEY            small values: index pages, resolutions
 //	tmp/NAME/                 temporary directories, each with a lock beside it
 package store
 
@@ -97,7 +99,7 @@ func (s *Store) Put(ctx context.Context, sum string, r io.Reader) (path, got str
 		return "", "", fmt.Errorf("keep file: %w", err)
 	}
 	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(f, h), &reader{ctx, r})
+	n, err := io.Copy(io.MultiWriter(f, h), &reader{ctx, r})
 	if err := errors.Join(err, f.Chmod(0o444), f.Sync(), f.Close()); err != nil {
 		return "", "", fmt.Errorf("keep file: %w", err)
 	}
@@ -110,7 +112,10 @@ func (s *Store) Put(ctx context.Context, sum string, r io.Reader) (path, got str
 		return "", got, fmt.Errorf("keep file: %w", err)
 	}
 	if err := os.Rename(f.Name(), path); err != nil {
-		return "", got, fmt.Errorf("keep file: %w", err)
+		// Windows replaces no read-only file: another process was faster.
+		if info, there := os.Stat(path); there != nil || info.Size() != n {
+			return "", got, fmt.Errorf("keep file: %w", err)
+		}
 	}
 	return path, got, nil
 }
@@ -127,47 +132,114 @@ func (r *reader) Read(p []byte) (int, error) {
 	return r.r.Read(p)
 }
 
-// Link is the file with that sha256 under a name of its own.
+// Link is the file with that sha256 under a name of its own, a file name
+// without directories, with the file's modification time. Where the file
+// system has no hard links it is a copy.
 func (s *Store) Link(sum, name string) (string, error) {
+	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\\:\x00") {
+		return "", fmt.Errorf("link %q: not a file name", name)
+	}
 	from, ok := s.Path(sum)
 	if !ok {
 		return "", fmt.Errorf("link %s: not in the store", name)
 	}
 	to := filepath.Join(s.dir, "links", sum, name)
-	if _, err := os.Stat(to); err == nil {
+	if same(from, to) {
 		return to, nil
+	}
+	dir, done, err := s.TempDir("link")
+	if err != nil {
+		return "", err
+	}
+	defer done()
+	fresh := filepath.Join(dir, "file")
+	if err := os.Link(from, fresh); err != nil {
+		if err := copyReadOnly(from, fresh); err != nil {
+			return "", fmt.Errorf("link %s: %w", name, err)
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return "", fmt.Errorf("link %s: %w", name, err)
 	}
-	if err := os.Link(from, to); err != nil && !errors.Is(err, fs.ErrExist) {
+	// It also replaces a link to an earlier, damaged file.
+	if err := os.Rename(fresh, to); err != nil && !same(from, to) {
 		return "", fmt.Errorf("link %s: %w", name, err)
 	}
 	return to, nil
 }
 
+// same reports whether two names are one file.
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Lstat(b)
+	return err == nil && os.SameFile(x, y)
+}
+
+func copyReadOnly(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if err := CopyFile(from, to); err != nil {
+		return err
+	}
+	return errors.Join(os.Chtimes(to, time.Time{}, info.ModTime()), os.Chmod(to, 0o444))
+}
+
 // TempDir makes a directory that lives until done is called or this process
 // dies: then the next Open removes it.
 func (s *Store) TempDir(what string) (dir string, done func(), err error) {
-	tmp := filepath.Join(s.dir, "tmp")
-	lock, err := os.CreateTemp(tmp, what+"-*.lock")
+	lock, err := s.newLock(what)
 	if err != nil {
 		return "", nil, fmt.Errorf("make temporary directory: %w", err)
-	}
-	if err := acquire(lock); err != nil {
-		return "", nil, errors.Join(fmt.Errorf("make temporary directory: %w", err), lock.Close(), os.Remove(lock.Name()))
 	}
 	dir = strings.TrimSuffix(lock.Name(), ".lock")
 	done = func() {
 		removeAll(dir)
-		os.Remove(lock.Name())
-		lock.Close()
+		release(lock)
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		done()
 		return "", nil, fmt.Errorf("make temporary directory: %w", err)
 	}
 	return dir, done, nil
+}
+
+// errHeld says that another process holds a lock.
+var errHeld = errors.New("another process holds the lock")
+
+// newLock makes a file and holds its lock. Between the two a sweep may take
+// it for left behind and remove it: then another is made.
+func (s *Store) newLock(what string) (*os.File, error) {
+	for {
+		f, err := os.CreateTemp(filepath.Join(s.dir, "tmp"), what+"-*.lock")
+		if err != nil {
+			return nil, err
+		}
+		err = acquire(f)
+		switch {
+		case err == nil && stillNamed(f):
+			return f, nil
+		case err == nil || errors.Is(err, errHeld):
+			f.Close()
+		default:
+			release(f)
+			return nil, err
+		}
+	}
+}
+
+// stillNamed reports whether the open file still has its name.
+func stillNamed(f *os.File) bool {
+	open, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	named, err := os.Lstat(f.Name())
+	return err == nil && os.SameFile(open, named)
 }
 
 // removeAll removes trees that hold directories nobody may write to.
@@ -195,42 +267,55 @@ func (s *Store) sweep() error {
 		if err != nil {
 			continue // somebody else's, or gone
 		}
-		// A lock that was just made is not yet held: leave young ones alone.
-		info, err := f.Stat()
-		if err == nil && time.Since(info.ModTime()) > time.Minute && tryAcquire(f) {
-			removeAll(strings.TrimSuffix(name, ".lock"))
-			os.Remove(name)
+		if acquire(f) != nil || !stillNamed(f) {
+			f.Close()
+			continue
 		}
-		f.Close()
+		if unowned(f) {
+			removeAll(strings.TrimSuffix(name, ".lock"))
+		}
+		release(f)
 	}
 	return nil
 }
 
 // Cached reads the value kept for key into v, and says when it was kept.
 func (s *Store) Cached(kind, key string, v any) (time.Time, bool) {
-	name := s.cachePath(kind, key)
-	data, err := os.ReadFile(name)
-	if err != nil || json.Unmarshal(data, v) != nil {
-		return time.Time{}, false
-	}
-	info, err := os.Stat(name)
-	if err != nil {
-		return time.Time{}, false
-	}
-	return info.ModTime(), true
+	data, at, ok := s.CachedBytes(kind, key)
+	return at, ok && json.Unmarshal(data, v) == nil
 }
 
-// Cache keeps v for key. The cache is only an optimisation: it may be emptied at any time.
+// CachedBytes are the bytes kept for key, and when they were kept.
+func (s *Store) CachedBytes(kind, key string) ([]byte, time.Time, bool) {
+	name := s.cachePath(kind, key)
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, time.Time{}, false
+	}
+	data, err := os.ReadFile(name)
+	return data, info.ModTime(), err == nil
+}
+
+// Cache keeps v for key, as JSON. The cache is only an optimisation: it may
+// be emptied at any time, and what a power cut made of it is read as nothing.
 func (s *Store) Cache(kind, key string, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("cache %s: %w", kind, err)
 	}
+	return s.CacheBytes(kind, key, data)
+}
+
+// CacheBytes keeps bytes for key.
+func (s *Store) CacheBytes(kind, key string, data []byte) error {
 	name := s.cachePath(kind, key)
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("cache %s: %w", kind, err)
 	}
-	return WriteFile(name, data)
+	if err := WriteFile(name, data); err != nil {
+		return fmt.Errorf("cache %s: %w", kind, err)
+	}
+	return nil
 }
 
 // Forget drops the value kept for key.
@@ -314,11 +399,14 @@ func (s *Store) Verify(ctx context.Context) (checked int, bad []string, err erro
 			return err
 		}
 		f, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // pruned meanwhile
+		}
 		if err != nil {
 			return err
 		}
 		h := sha256.New()
-		_, err = io.Copy(h, f)
+		_, err = io.Copy(h, &reader{ctx, f})
 		if err := errors.Join(err, f.Close()); err != nil {
 			return err
 		}
@@ -327,7 +415,7 @@ func (s *Store) Verify(ctx context.Context) (checked int, bad []string, err erro
 			return nil
 		}
 		bad = append(bad, sum)
-		return errors.Join(os.Remove(path), os.RemoveAll(filepath.Join(s.dir, "links", sum)))
+		return s.remove(path, sum)
 	})
 	if err != nil {
 		return checked, bad, fmt.Errorf("verify store: %w", err)
@@ -335,14 +423,26 @@ func (s *Store) Verify(ctx context.Context) (checked int, bad []string, err erro
 	return checked, bad, nil
 }
 
+// remove takes a file and its links away.
+func (s *Store) remove(path, sum string) error {
+	err := os.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil // another process was faster
+	}
+	return errors.Join(err, os.RemoveAll(filepath.Join(s.dir, "links", sum)))
+}
+
 func (s *Store) each(do func(path, sum string, info fs.FileInfo) error) error {
 	return filepath.WalkDir(filepath.Join(s.dir, "files"), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // pruned meanwhile
+		}
 		if err != nil || d.IsDir() || !sumPattern.MatchString(d.Name()) {
 			return err
 		}
 		info, err := d.Info()
 		if err != nil {
-			return err
+			return nil // pruned meanwhile
 		}
 		return do(path, d.Name(), info)
 	})
@@ -357,7 +457,7 @@ func (s *Store) Prune(ctx context.Context, age time.Duration) (removed int, byte
 		}
 		removed++
 		bytes += info.Size()
-		return errors.Join(os.Remove(path), os.RemoveAll(filepath.Join(s.dir, "links", sum)))
+		return s.remove(path, sum)
 	})
 	if err == nil {
 		err = os.RemoveAll(filepath.Join(s.dir, "cache"))
