@@ -5,24 +5,54 @@ package pypi
 
 import (
 	"fmt"
-	"regexp"
+	"slices"
 	"strings"
 )
 
 // Name is a project's name, always normalised (PEP 503): "zope-event".
 type Name string
 
-var (
-	namePattern = regexp.MustCompile(`^(?i)([a-z0-9]|[a-z0-9][a-z0-9._-]*[a-z0-9])$`)
-	runs        = regexp.MustCompile(`[-_.]+`)
-)
-
-// ParseName parses a project's name and normalises it.
+// ParseName parses a project's name and normalises it: at most 200 letters
+// and digits of ASCII, '.', '-' and '_', not at its ends.
 func ParseName(s string) (Name, error) {
-	if len(s) > 200 || !namePattern.MatchString(s) {
-		return "", fmt.Errorf("%q is not a project's name (letters, digits, '.', '-' and '_')", s)
+	bad := len(s) == 0 || len(s) > 200
+	var b strings.Builder
+	run := false // in separators, each run of which becomes one '-'
+	for i := 0; i < len(s) && !bad; i++ {
+		c := s[i]
+		switch {
+		case isAlphanumeric(c):
+			if run {
+				b.WriteByte('-')
+			}
+			run = false
+			if 'A' <= c && c <= 'Z' {
+				c += 'a' - 'A'
+			}
+			b.WriteByte(c)
+		case c == '-' || c == '_' || c == '.':
+			bad = i == 0
+			run = true
+		default:
+			bad = true
+		}
 	}
-	return Name(strings.ToLower(runs.ReplaceAllString(s, "-"))), nil
+	if bad || run {
+		return "", fmt.Errorf("%s is not a project's name (letters, digits, '.', '-' and '_')", quote(s))
+	}
+	return Name(b.String()), nil
+}
+
+func isAlphanumeric(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+}
+
+// quote is s for an error: a hostile one may be long.
+func quote(s string) string {
+	if len(s) > 200 {
+		return fmt.Sprintf("%.200q…", s)
+	}
+	return fmt.Sprintf("%q", s)
 }
 
 // WheelFilename is the name of a wheel, taken apart (PEP 427).
@@ -37,13 +67,14 @@ type WheelFilename struct {
 	Platform     []string
 }
 
-// ParseWheelFilename takes a wheel's name apart.
+// ParseWheelFilename takes a wheel's name apart: five or six parts, none of
+// them empty, of letters, digits, '_', '.', '+' and '!'.
 func ParseWheelFilename(s string) (WheelFilename, error) {
 	w := WheelFilename{Filename: s}
 	stem, ok := strings.CutSuffix(s, ".whl")
 	parts := strings.Split(stem, "-")
-	if !ok || len(parts) != 5 && len(parts) != 6 || strings.ContainsAny(s, "/\\\x00") {
-		return w, fmt.Errorf("%q is not a wheel's name (NAME-VERSION-PYTHON-ABI-PLATFORM.whl)", s)
+	if !ok || len(parts) != 5 && len(parts) != 6 || len(s) > 255 || !isFilename(s) {
+		return w, fmt.Errorf("%s is not a wheel's name (NAME-VERSION-PYTHON-ABI-PLATFORM.whl)", quote(s))
 	}
 	var err error
 	w.Distribution = parts[0]
@@ -60,8 +91,20 @@ func ParseWheelFilename(s string) (WheelFilename, error) {
 			return w, fmt.Errorf("wheel %q: build tag %q does not begin with a digit", s, w.Build)
 		}
 	}
+	for _, tag := range tags {
+		if slices.Contains(strings.Split(tag, "."), "") {
+			return w, fmt.Errorf("wheel %q: tag %q is empty or has an empty part", s, tag)
+		}
+	}
 	w.Python, w.ABI, w.Platform = strings.Split(tags[0], "."), strings.Split(tags[1], "."), strings.Split(tags[2], ".")
 	return w, nil
+}
+
+// isFilename reports whether s holds only what the name of a distribution may.
+func isFilename(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r >= 0x80 || !isAlphanumeric(byte(r)) && !strings.ContainsRune("-_.+!", r)
+	})
 }
 
 // IsPure reports whether the wheel runs on every ABI and platform.
@@ -78,11 +121,15 @@ type SdistFilename struct {
 	Suffix   string // ".tar.gz"
 }
 
-// ParseSdistFilename takes the name of a source distribution of project apart.
-// Old ones separate by any character and may have '-' in either half (before PEP 625).
+// ParseSdistFilename takes the name of a source distribution of project apart:
+// NAME-VERSION and one of .tar.gz, .zip, .tgz, .tar.bz2 and .tar.xz. In old ones
+// (before PEP 625) the name has any separators, and either half may have '-'.
 func ParseSdistFilename(s string, project Name) (SdistFilename, error) {
 	f := SdistFilename{Filename: s}
 	for _, suffix := range sdistSuffixes {
+		if len(s) > 255 || !isFilename(s) {
+			break
+		}
 		stem, ok := strings.CutSuffix(s, suffix)
 		if !ok {
 			continue
@@ -101,5 +148,5 @@ func ParseSdistFilename(s string, project Name) (SdistFilename, error) {
 			}
 		}
 	}
-	return f, fmt.Errorf("%q is not the name of a source distribution of %s", s, project)
+	return f, fmt.Errorf("%s is not the name of a source distribution of %s", quote(s), project)
 }

@@ -79,12 +79,12 @@ func TestSpecifiers(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, v := range strings.Fields(test.in) {
-			if !s.Contains(version(t, v)) {
+			if !s.Contains(version(t, v), true) {
 				t.Errorf("%q does not hold for %s", test.spec, v)
 			}
 		}
 		for _, v := range strings.Fields(test.out) {
-			if s.Contains(version(t, v)) {
+			if s.Contains(version(t, v), true) {
 				t.Errorf("%q holds for %s", test.spec, v)
 			}
 		}

@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// Version is a version (PEP 440).
+// Version is a version (PEP 440). The zero Version is none: it comes before
+// all others and its text is "".
 type Version struct {
 	original string
 	epoch    *big.Int
@@ -27,12 +28,25 @@ var versionPattern = regexp.MustCompile(`^(?i)v?(?:([0-9]+)!)?([0-9]+(?:\.[0-9]+
 	`(?:[-_.]?(dev)[-_.]?([0-9]*))?` +
 	`(?:\+([a-z0-9]+(?:[-_.][a-z0-9]+)*))?$`)
 
-// ParseVersion parses a version in any of PEP 440's spellings.
+// ParseVersion parses a version in any of PEP 440's spellings, of at most 200
+// characters, all of ASCII.
 func ParseVersion(s string) (Version, error) {
 	v := Version{original: s}
-	m := versionPattern.FindStringSubmatch(strings.TrimSpace(s))
-	if m == nil || len(s) > 200 {
-		return v, fmt.Errorf("%q is not a version (PEP 440)", s)
+	if isPlain(s) {
+		v.epoch = new(big.Int)
+		for part := range strings.SplitSeq(s, ".") {
+			v.release = append(v.release, number(part))
+		}
+		return v, nil
+	}
+	// ASCII, since the pattern's (?i) would take U+017F for an s.
+	ascii := !strings.ContainsFunc(s, func(r rune) bool { return r >= 0x80 })
+	var m []string
+	if ascii && len(s) <= 200 {
+		m = versionPattern.FindStringSubmatch(strings.TrimSpace(s))
+	}
+	if m == nil {
+		return Version{original: s}, fmt.Errorf("%s is not a version (PEP 440)", quote(s))
 	}
 	v.epoch = number(m[1])
 	for part := range strings.SplitSeq(m[2], ".") {
@@ -53,8 +67,25 @@ func ParseVersion(s string) (Version, error) {
 	}
 	if m[10] != "" {
 		v.local = strings.FieldsFunc(strings.ToLower(m[10]), func(r rune) bool { return strings.ContainsRune("-_.", r) })
+		for i, part := range v.local {
+			if n, ok := new(big.Int).SetString(part, 10); ok {
+				v.local[i] = n.String()
+			}
+		}
 	}
 	return v, nil
+}
+
+// isPlain reports whether s is "1.26.0" or so: most versions are, and need no pattern.
+func isPlain(s string) bool {
+	digit := false // the character before
+	for i := range len(s) {
+		if s[i] == '.' && !digit || s[i] != '.' && (s[i] < '0' || s[i] > '9') {
+			return false
+		}
+		digit = s[i] != '.'
+	}
+	return digit && len(s) <= 200
 }
 
 func number(s string) *big.Int {
@@ -104,7 +135,7 @@ func (v Version) IsPrerelease() bool { return v.pre != "" || v.dev != nil }
 // Compare orders versions: -1, 0 or 1.
 func (v Version) Compare(w Version) int {
 	return cmp.Or(
-		v.epoch.Cmp(w.epoch),
+		compareNumbers(v.epoch, w.epoch),
 		compareRelease(v.release, w.release),
 		cmp.Compare(v.preRank(), w.preRank()), compareNumbers(v.preN, w.preN),
 		compareNumbers(v.post, w.post), // none is before any
@@ -202,10 +233,11 @@ func ParseSpecifiers(s string) (Specifiers, error) {
 		}
 		m := specifierPattern.FindStringSubmatch(part)
 		if m == nil {
-			return nil, fmt.Errorf("%q is not a version specifier (PEP 440)", part)
+			return nil, fmt.Errorf("%s is not a version specifier (PEP 440)", quote(part))
 		}
 		sp := specifier{op: m[1], text: m[2]}
 		if sp.op == "===" {
+			sp.version, _ = ParseVersion(sp.text) // any text will do
 			out = append(out, sp)
 			continue
 		}
@@ -217,6 +249,12 @@ func ParseSpecifiers(s string) (Specifiers, error) {
 		if sp.version, err = ParseVersion(text); err != nil {
 			return nil, fmt.Errorf("specifier %q: %w", part, err)
 		}
+		if sp.version.local != nil && (sp.prefix || sp.op != "==" && sp.op != "!=") {
+			return nil, fmt.Errorf("specifier %q: a local version can only be equal or not", part)
+		}
+		if sp.version.dev != nil && sp.prefix {
+			return nil, fmt.Errorf("specifier %q: a development release is no prefix", part)
+		}
 		if sp.op == "~=" && len(sp.version.release) < 2 {
 			return nil, fmt.Errorf("specifier %q: ~= takes at least two numbers", part)
 		}
@@ -225,48 +263,54 @@ func ParseSpecifiers(s string) (Specifiers, error) {
 	return out, nil
 }
 
-// Contains reports whether v fulfils all of s. Pre-releases are not treated apart.
-func (s Specifiers) Contains(v Version) bool {
+// Contains reports whether v fulfils all of s. Pre-releases fulfil them only
+// if prereleases is set or one of s names a pre-release; for Requires-Python set it.
+func (s Specifiers) Contains(v Version, prereleases bool) bool {
+	if v.IsPrerelease() && !prereleases && !slices.ContainsFunc(s, specifier.namesPrerelease) {
+		return false
+	}
 	return !slices.ContainsFunc(s, func(sp specifier) bool { return !sp.contains(v) })
 }
 
+func (s specifier) namesPrerelease() bool {
+	return s.version.IsPrerelease() && slices.Contains([]string{"==", "===", ">=", "<=", "~="}, s.op)
+}
+
 func (s specifier) contains(v Version) bool {
+	if s.op == "===" {
+		return strings.EqualFold(strings.TrimSpace(v.original), s.text)
+	}
 	public := v
 	if s.version.local == nil {
 		public.local = nil
 	}
-	c := public.Compare
+	order := public.Compare(s.version)
+	sameBase := compareNumbers(v.epoch, s.version.epoch) == 0 && compareRelease(v.release, s.version.release) == 0
 	switch s.op {
-	case "===":
-		return strings.EqualFold(v.original, s.text)
 	case "==":
-		if s.prefix {
-			return v.hasPrefix(s.version)
-		}
-		return c(s.version) == 0
+		return order == 0 || s.prefix && v.hasPrefix(s.version)
 	case "!=":
-		if s.prefix {
-			return !v.hasPrefix(s.version)
-		}
-		return c(s.version) != 0
+		return order != 0 && !(s.prefix && v.hasPrefix(s.version))
 	case "<=":
-		return c(s.version) <= 0
+		return order <= 0
 	case ">=":
-		return c(s.version) >= 0
-	case "<":
-		return c(s.version) < 0 && (s.version.IsPrerelease() || !(v.IsPrerelease() && compareRelease(v.release, s.version.release) == 0))
-	case ">":
-		return c(s.version) > 0 && (s.version.post != nil || v.post == nil || compareRelease(v.release, s.version.release) != 0)
+		return order >= 0
+	case "<": // not a pre-release of the version itself
+		return order < 0 && !(sameBase && v.IsPrerelease() && !s.version.IsPrerelease())
+	case ">": // not a post-release of the version itself
+		return order > 0 && !(sameBase && v.post != nil && s.version.post == nil)
 	}
 	// ~=
 	prefix := s.version
 	prefix.release = prefix.release[:len(prefix.release)-1]
-	prefix.pre, prefix.post, prefix.dev = "", nil, nil
-	return c(s.version) >= 0 && v.hasPrefix(prefix)
+	prefix.pre, prefix.preN, prefix.post, prefix.dev = "", nil, nil, nil
+	return order >= 0 && v.hasPrefix(prefix)
 }
 
+// hasPrefix reports whether v is p or begins so: 1.0.2 and 1.0rc1 with 1.0, and
+// 1.0rc1.post2 with 1.0rc1.
 func (v Version) hasPrefix(p Version) bool {
-	if v.epoch.Cmp(p.epoch) != 0 {
+	if compareNumbers(v.epoch, p.epoch) != 0 {
 		return false
 	}
 	n := len(p.release)
@@ -274,5 +318,10 @@ func (v Version) hasPrefix(p Version) bool {
 	for len(padded) < n {
 		padded = append(slices.Clone(padded), new(big.Int))
 	}
-	return compareRelease(padded[:n], p.release) == 0 && (p.pre == "" || v.pre == p.pre && compareNumbers(v.preN, p.preN) == 0)
+	if p.pre != "" || p.post != nil { // then no further numbers may follow
+		n = max(n, len(padded))
+	}
+	return compareRelease(padded[:n], p.release) == 0 &&
+		(p.pre == "" && p.post == nil || v.pre == p.pre && compareNumbers(v.preN, p.preN) == 0) &&
+		(p.post == nil || compareNumbers(v.post, p.post) == 0)
 }
