@@ -46,13 +46,13 @@ func TestVersionOrder(t *testing.T) {
 func TestVersionForms(t *testing.T) {
 	for in, want := range map[string]string{
 		"1.0": "1.0", "v1.0": "1.0", "1.0-alpha.1": "1.0a1", "1.0.ALPHA": "1.0a0", "1.0c3": "1.0rc3", "1.0-1": "1.0.post1", "1.0.rev2": "1.0.post2",
-		"1.0.DEV3": "1.0.dev3", "01.02": "1.2", "1.0+Ubuntu-1": "1.0+ubuntu.1", "0!1": "1", "0.30.0.a0": "0.30.0a0",
+		"1.0.DEV3": "1.0.dev3", "01.02": "1.2", "1.0+Ubuntu-01": "1.0+ubuntu.1", "0!1": "1", "0.30.0.a0": "0.30.0a0",
 	} {
 		if got := version(t, in).String(); got != want {
 			t.Errorf("%q is %q, want %q", in, got, want)
 		}
 	}
-	for _, in := range []string{"", "a", "1.0.x", "1.0-", "1..0", "1.0+", "1.0 1"} {
+	for _, in := range []string{"", "a", "1.0.x", "1.0-", "1..0", "1.0+", "1.0 1", "1.0.po\u017ft1", strings.Repeat("1", 300)} {
 		if v, err := pypi.ParseVersion(in); err == nil {
 			t.Errorf("%q is %s", in, v)
 		}
@@ -73,6 +73,11 @@ func TestSpecifiers(t *testing.T) {
 		{"~=1.4", "1.4 1.9", "2.0"},
 		{">1.0", "1.1", "1.0 1.0.post1"},
 		{"===1.0", "1.0", "1.0.0"},
+		{"<1!1.0", "1.0a1 2", "1!1.0a1 1!1.0"},
+		{">1.0", "1!1.0.post1 1.0.1", "1.0.post1"},
+		{">=1.0a1", "1.0a1 1.0", "0.9"},
+		{"==1.0+a", "1.0+a", "1.0 1.0+b"},
+		{"~=1.4a1", "1.4 1.9", "2"},
 	} {
 		s, err := pypi.ParseSpecifiers(test.spec)
 		if err != nil {
@@ -89,10 +94,26 @@ func TestSpecifiers(t *testing.T) {
 			}
 		}
 	}
-	for _, bad := range []string{"1.0", ">=", "=>1", "~=1", ">=x"} {
+	for _, bad := range []string{"1.0", ">=", "=>1", "~=1", ">=x", ">=1+a", "==1a1.*", ">=1.*"} {
 		if _, err := pypi.ParseSpecifiers(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}
+	}
+}
+
+func TestSpecifiersAndPrereleases(t *testing.T) {
+	for spec, want := range map[string]bool{">=1.0": false, ">=2.0a1": true, "!=3a1": false, "": false} {
+		s, err := pypi.ParseSpecifiers(spec)
+		if err != nil || s.Contains(version(t, "2.0b1"), false) != want || !s.Contains(version(t, "2.0b1"), true) {
+			t.Errorf("%q: %v", spec, err)
+		}
+	}
+}
+
+func TestZeroVersion(t *testing.T) {
+	var zero pypi.Version
+	if zero.String() != "" || zero.Compare(version(t, "0.dev0")) != -1 || version(t, "0").Compare(zero) != 1 || zero.Compare(zero) != 0 {
+		t.Error("the zero Version is not before all others")
 	}
 }
 
@@ -100,7 +121,7 @@ func TestNames(t *testing.T) {
 	if n, err := pypi.ParseName("Zope._.Event"); err != nil || n != "zope-event" {
 		t.Errorf("%q %v", n, err)
 	}
-	for _, bad := range []string{"", "-a", "a-", "a b", "a/b", "é", strings.Repeat("a", 300)} {
+	for _, bad := range []string{"", "-a", "a-", "a b", "a/b", "é", "\u017fix", "\u212aey", "a\n", strings.Repeat("a", 300)} {
 		if n, err := pypi.ParseName(bad); err == nil {
 			t.Errorf("%q is %q", bad, n)
 		}
@@ -115,7 +136,8 @@ func TestFilenames(t *testing.T) {
 	if w, err := pypi.ParseWheelFilename("six-1.17.0-py2.py3-none-any.whl"); err != nil || !w.IsPure() || w.Version.String() != "1.17.0" {
 		t.Errorf("%+v %v", w, err)
 	}
-	for _, bad := range []string{"six.whl", "six-1.17.0.whl", "six-x-py3-none-any.whl", "../six-1-py3-none-any.whl", "six-1-b1-py3-none-any.whl", "six-1-py3-none-any.zip"} {
+	for _, bad := range []string{"six.whl", "six-1.17.0.whl", "six-x-py3-none-any.whl", "../six-1-py3-none-any.whl", "six-1-b1-py3-none-any.whl", "six-1-py3-none-any.zip",
+		"six-1---.whl", "six-1-py3-none-a\ny.whl", "six- 1-py3-none-any.whl", "six-1-py3..py2-none-any.whl"} {
 		if _, err := pypi.ParseWheelFilename(bad); err == nil {
 			t.Errorf("%q is taken", bad)
 		}

@@ -252,8 +252,8 @@ func ParseSpecifiers(s string) (Specifiers, error) {
 		if sp.version.local != nil && (sp.prefix || sp.op != "==" && sp.op != "!=") {
 			return nil, fmt.Errorf("specifier %q: a local version can only be equal or not", part)
 		}
-		if sp.version.dev != nil && sp.prefix {
-			return nil, fmt.Errorf("specifier %q: a development release is no prefix", part)
+		if sp.prefix && (sp.version.IsPrerelease() || sp.version.post != nil) {
+			return nil, fmt.Errorf("specifier %q: only numbers can be a prefix", part)
 		}
 		if sp.op == "~=" && len(sp.version.release) < 2 {
 			return nil, fmt.Errorf("specifier %q: ~= takes at least two numbers", part)
@@ -273,7 +273,7 @@ func (s Specifiers) Contains(v Version, prereleases bool) bool {
 }
 
 func (s specifier) namesPrerelease() bool {
-	return s.version.IsPrerelease() && slices.Contains([]string{"==", "===", ">=", "<=", "~="}, s.op)
+	return s.version.IsPrerelease() && s.op != "!="
 }
 
 func (s specifier) contains(v Version) bool {
@@ -303,25 +303,10 @@ func (s specifier) contains(v Version) bool {
 	// ~=
 	prefix := s.version
 	prefix.release = prefix.release[:len(prefix.release)-1]
-	prefix.pre, prefix.preN, prefix.post, prefix.dev = "", nil, nil, nil
 	return order >= 0 && v.hasPrefix(prefix)
 }
 
-// hasPrefix reports whether v is p or begins so: 1.0.2 and 1.0rc1 with 1.0, and
-// 1.0rc1.post2 with 1.0rc1.
+// hasPrefix reports whether v is of the epoch of p and its numbers begin with those of p.
 func (v Version) hasPrefix(p Version) bool {
-	if compareNumbers(v.epoch, p.epoch) != 0 {
-		return false
-	}
-	n := len(p.release)
-	padded := v.release
-	for len(padded) < n {
-		padded = append(slices.Clone(padded), new(big.Int))
-	}
-	if p.pre != "" || p.post != nil { // then no further numbers may follow
-		n = max(n, len(padded))
-	}
-	return compareRelease(padded[:n], p.release) == 0 &&
-		(p.pre == "" && p.post == nil || v.pre == p.pre && compareNumbers(v.preN, p.preN) == 0) &&
-		(p.post == nil || compareNumbers(v.post, p.post) == 0)
+	return compareNumbers(v.epoch, p.epoch) == 0 && compareRelease(v.release[:min(len(v.release), len(p.release))], p.release) == 0
 }
