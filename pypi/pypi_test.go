@@ -155,14 +155,20 @@ func TestFilenames(t *testing.T) {
 
 var base = &url.URL{Scheme: "https", Host: "index.test", Path: "/simple/demo/"}
 
-const jsonPage = `{"meta":{"api-version":"1.1"},"files":[
+var ab, cd = strings.Repeat("ab", 32), strings.Repeat("cd", 32)
+
+var jsonPage = strings.NewReplacer("AB", strings.ToUpper(ab), "CD", strings.ToUpper(cd)).Replace(`{"meta":{"api-version":"1.1"},"files":[
 {"filename":"demo-1.0.tar.gz","url":"/f/demo-1.0.tar.gz","hashes":{"sha256":"AB"},"size":7,"upload-time":"2024-01-02T03:04:05.678Z","yanked":false},
 {"filename":"demo-1.0-py3-none-any.whl","url":"../../w.whl","hashes":{},"yanked":"broken","core-metadata":{"sha256":"CD"},"requires-python":">=3.8"},
-{"filename":"../evil.whl","url":"/x","hashes":{}}]}`
+{"filename":"../evil.whl","url":"/x","hashes":{}},
+{"filename":"local.whl","url":"file:///etc/passwd","hashes":{}},
+{"filename":"odd.whl","url":"http://[x","hashes":{}}],"name":"demo"}`)
 
-const htmlPage = `<html><a href="/f/demo-1.0.tar.gz#sha256=ab">x</a>
+var htmlPage = strings.NewReplacer("=ab", "="+ab, "=cd", "="+cd).Replace(`<html><meta name="pypi:repository-version" content="1.0">
+<a href="https://me:secret@index.test/f/demo-1.0.tar.gz#egg=x&sha256=ab">x</a>
 <a href="../../demo-1.0-py3-none-any.whl" data-yanked="broken" data-requires-python="&gt;=3.8" data-dist-info-metadata="sha256=cd">y</a>
-<a href="https://elsewhere.test/">not a file</a></html>`
+<a href="https://elsewhere.test/">not a file</a>
+<a href="file:///etc/a-1.tar.gz">local</a><a href="http://[x.whl">odd</a><a href="x%2f..%5cy-1.whl">name</a></html>`)
 
 func TestPages(t *testing.T) {
 	for kind, body := range map[string]string{"application/vnd.pypi.simple.v1+json": jsonPage, "text/html; charset=utf-8": htmlPage} {
@@ -170,14 +176,14 @@ func TestPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(p.Files) != 2 {
+		if len(p.Files) != 2 || p.Skipped < 2 {
 			t.Fatalf("%s: %+v", kind, p.Files)
 		}
 		s, w := p.Files[0], p.Files[1]
-		if s.URL != "https://index.test/f/demo-1.0.tar.gz" || s.SHA256 != "ab" || s.Yanked {
+		if s.URL != "https://index.test/f/demo-1.0.tar.gz" || s.SHA256 != ab || s.Yanked {
 			t.Errorf("%s: %+v", kind, s)
 		}
-		if !w.Yanked || w.YankedReason != "broken" || w.RequiresPython != ">=3.8" || !w.Metadata || w.MetadataSHA256 != "cd" {
+		if !w.Yanked || w.YankedReason != "broken" || w.RequiresPython != ">=3.8" || !w.Metadata || w.MetadataSHA256 != cd {
 			t.Errorf("%s: %+v", kind, w)
 		}
 		isJSON := strings.Contains(kind, "json")
@@ -189,7 +195,9 @@ func TestPages(t *testing.T) {
 			t.Errorf("%s: %d wheels, %d sdists", kind, len(wheels), len(sdists))
 		}
 	}
-	for kind, body := range map[string]string{"text/plain": "x", "application/vnd.pypi.simple.v1+json": `{"meta":{"api-version":"2.0"}}`, "": "x"} {
+	for kind, body := range map[string]string{"text/plain": "x", "application/vnd.pypi.simple.v1+json": `{"meta":{"api-version":"2.0"}}`, "": "x",
+		"application/vnd.pypi.simple.latest+json": `{"meta":{"api-version":"1.0"},"files":[{"filename":"a.whl","url":"/a.whl"}`,
+		"application/vnd.pypi.simple.v1+html":     `<meta name="pypi:repository-version" content="2.0">`} {
 		if _, err := pypi.ParsePage(base, kind, []byte(body)); err == nil {
 			t.Errorf("%q is taken", kind)
 		}
@@ -244,6 +252,12 @@ func FuzzPage(f *testing.F) {
 		for _, file := range p.Files {
 			if strings.ContainsAny(file.Filename, "/\\\x00") || file.Filename == "" {
 				t.Fatalf("file name %q", file.Filename)
+			}
+			if u, err := url.Parse(file.URL); err != nil || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
+				t.Fatalf("URL %q", file.URL)
+			}
+			if file.SHA256 != "" && len(file.SHA256) != 64 {
+				t.Fatalf("sha256 %q", file.SHA256)
 			}
 		}
 	})
