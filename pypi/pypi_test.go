@@ -204,24 +204,6 @@ func TestPages(t *testing.T) {
 	}
 }
 
-func TestRequirements(t *testing.T) {
-	lines, err := pypi.ParseRequirements(strings.NewReader("# c\n-r other.txt\n--index-url https://x\nA_b[x] == 1.0 \\\n  --hash=sha256:AB --hash md5:cd # why\nfoo>=1\nbar==2.*\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(lines) != 4 || lines[0].Include != "other.txt" || lines[1].Name != "a-b" || lines[1].Version != "1.0" || !slices.Equal(lines[1].Hashes, []string{"ab"}) || lines[1].Number != 4 {
-		t.Errorf("%+v", lines)
-	}
-	if lines[2].Version != "" || lines[3].Version != "" {
-		t.Errorf("%+v", lines)
-	}
-	for _, bad := range []string{"a==1 \\", "???", "a==x.y"} {
-		if l, err := pypi.ParseRequirements(strings.NewReader(bad)); err == nil {
-			t.Errorf("%q: %+v", bad, l)
-		}
-	}
-}
-
 func FuzzVersion(f *testing.F) {
 	for _, s := range ordered {
 		f.Add(s, "1.0")
@@ -258,18 +240,6 @@ func FuzzPage(f *testing.F) {
 			}
 			if file.SHA256 != "" && len(file.SHA256) != 64 {
 				t.Fatalf("sha256 %q", file.SHA256)
-			}
-		}
-	})
-}
-
-func FuzzRequirements(f *testing.F) {
-	f.Add("a==1.0 --hash=sha256:00\n-r b\n")
-	f.Fuzz(func(t *testing.T, text string) {
-		lines, err := pypi.ParseRequirements(strings.NewReader(text))
-		for _, l := range lines {
-			if err == nil && l.Version != "" && l.Name == "" {
-				t.Fatalf("%+v", l)
 			}
 		}
 	})

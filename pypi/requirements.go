@@ -2,101 +2,173 @@ package pypi
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"regexp"
 	"strings"
 )
 
-// RequirementLine is a line of a requirements file that names something to install.
+// RequirementLine is a line of a requirements file that includes another file
+// or names something to install.
 type RequirementLine struct {
-	Number  int
-	Text    string // without comment and options
-	Include string // of -r and -c lines: the other file
+	Number  int    // of its first line, from 1
+	Text    string // without comment and options, and without credentials in URLs
+	Include string // of a -r line: the other file, as written
 	Name    Name
-	Version string   // of NAME==VERSION; "" when it is not pinned so
-	Hashes  []string // sha256 of --hash options, lower-case hex
+	Version string   // of NAME==VERSION, as written; "" when it is not pinned so
+	Marker  string   // the condition (PEP 508), not evaluated
+	Hashes  []string // sha256 of --hash options, 64 digits of lower-case hex
 }
 
-var (
-	pinnedLine = regexp.MustCompile(`^([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*={2,3}\s*([^\s;,*]+)\s*(;.*)?$`)
-	nameStart  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*`)
-	hashOption = regexp.MustCompile(`\s--hash[= ]([a-z0-9]+):([0-9a-fA-F]+)`)
-	option     = regexp.MustCompile(`\s--?[a-z][a-z-]*([= ][^\s]+)?`)
-)
+var requirementOption = regexp.MustCompile(`(^|\s)--?[A-Za-z]`)
 
-// ParseRequirements reads a requirements file as pip does: comments,
-// continued lines, -r includes, hashes. Other options are passed over.
+// ParseRequirements reads a requirements file of at most 32 MiB as pip does:
+// comments, continued lines, -r includes, hashes. The caller reads the
+// included files. Constraints (-c), editable projects (-e) and other options
+// name nothing to install by itself and are passed over. A line with hashes
+// must have a sha256 among them, so that a hash is never ignored. Errors name
+// the line.
 func ParseRequirements(r io.Reader) ([]RequirementLine, error) {
-	var out []RequirementLine
-	lines := bufio.NewScanner(io.LimitReader(r, 32<<20))
+	const most = 32 << 20
+	limited := &io.LimitedReader{R: r, N: most + 1}
+	lines := bufio.NewScanner(limited)
 	lines.Buffer(nil, 1<<20)
-	number, first, joined := 0, 0, ""
+	var out []RequirementLine
+	var joined strings.Builder
+	number, first := 0, 0
 	for lines.Scan() {
 		number++
-		text := strings.TrimRight(lines.Text(), " \t\r")
-		if joined == "" {
+		text := strings.TrimSuffix(lines.Text(), "\r")
+		if number == 1 {
+			text = strings.TrimPrefix(text, "\ufeff")
+		}
+		if joined.Len() == 0 {
 			first = number
 		}
-		if rest, ok := strings.CutSuffix(text, `\`); ok {
-			joined += rest + " "
+		// A comment continues no line, and ends one that was continued.
+		comment := strings.HasPrefix(strings.TrimLeft(text, " \t"), "#")
+		if rest, ok := strings.CutSuffix(text, `\`); ok && !comment {
+			joined.WriteString(rest)
 			continue
 		}
-		line, ok, err := parseRequirement(joined+text, first)
-		joined = ""
+		if comment {
+			joined.WriteByte(' ')
+		}
+		joined.WriteString(text)
+		line, ok, err := parseRequirementLine(joined.String())
+		joined.Reset()
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("line %d: %w", first, err)
 		}
 		if ok {
+			line.Number = first
 			out = append(out, line)
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("line %d: %w", number+1, err)
 	}
-	if strings.TrimSpace(joined) != "" {
+	if limited.N == 0 {
+		return nil, fmt.Errorf("the file has more than %d bytes", most)
+	}
+	if strings.TrimSpace(joined.String()) != "" {
 		return nil, fmt.Errorf("line %d: continued, and the file ends", first)
 	}
 	return out, nil
 }
 
-func parseRequirement(text string, number int) (RequirementLine, bool, error) {
-	l := RequirementLine{Number: number}
-	if i := strings.Index(" "+text, " #"); i >= 0 {
-		text = text[:i]
+func parseRequirementLine(text string) (l RequirementLine, ok bool, err error) {
+	for i := range len(text) {
+		if text[i] == '#' && (i == 0 || text[i-1] == ' ' || text[i-1] == '\t') {
+			text = text[:i]
+			break
+		}
 	}
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return l, false, nil
 	}
-	for _, prefix := range []string{"-r", "--requirement"} {
-		if rest, ok := strings.CutPrefix(text, prefix); ok && rest != "" && strings.ContainsRune(" =\t", rune(rest[0])) {
-			l.Include = strings.TrimSpace(rest[1:])
-			return l, true, nil
+	if text[0] == '-' {
+		l.Include, ok = included(text)
+		if ok && l.Include == "" {
+			return l, false, fmt.Errorf("%s names no file", quote(text))
 		}
+		return l, ok, nil
 	}
-	if strings.HasPrefix(text, "-") {
-		return l, false, nil // an option, or an editable project
+	options := ""
+	if at := requirementOption.FindStringIndex(text); at != nil {
+		text, options = strings.TrimSpace(text[:at[0]]), text[at[0]:]
 	}
-	for _, m := range hashOption.FindAllStringSubmatch(text, -1) {
-		if m[1] == "sha256" {
-			l.Hashes = append(l.Hashes, strings.ToLower(m[2]))
-		}
+	l.Text = hideCredentials(text)
+	if l.Hashes, err = hashes(options); err != nil {
+		return l, false, fmt.Errorf("%s: %w", quote(l.Text), err)
 	}
-	l.Text = strings.TrimSpace(option.ReplaceAllString(text, ""))
-	var err error
-	if m := pinnedLine.FindStringSubmatch(l.Text); m != nil {
-		if l.Name, err = ParseName(m[1]); err != nil {
-			return l, false, fmt.Errorf("line %d: %w", number, err)
-		}
-		if _, err := ParseVersion(m[2]); err != nil {
-			return l, false, fmt.Errorf("line %d: %w", number, err)
-		}
-		l.Version = m[2]
+	if isPath(text) {
 		return l, true, nil
 	}
-	if !nameStart.MatchString(l.Text) {
-		return l, false, fmt.Errorf("line %d: %q is not a requirement", number, l.Text)
+	r, err := ParseRequirement(text)
+	if err != nil {
+		return l, false, err
+	}
+	l.Name, l.Marker = r.Name, r.Marker
+	if v, ok := r.Pinned(); ok {
+		l.Version = v.Original()
 	}
 	return l, true, nil
+}
+
+// included is the file of a line "-r FILE" in any of its spellings.
+func included(text string) (string, bool) {
+	if rest, ok := strings.CutPrefix(text, "--requirement"); ok && (rest == "" || strings.ContainsRune(" \t=", rune(rest[0]))) {
+		return unquoted(strings.TrimLeft(rest, " \t=")), true
+	}
+	rest, ok := strings.CutPrefix(text, "-r")
+	return unquoted(strings.TrimSpace(rest)), ok
+}
+
+func unquoted(s string) string {
+	if len(s) >= 2 && (s[0] == '"' || s[0] == '\'') && s[len(s)-1] == s[0] {
+		return s[1 : len(s)-1]
+	}
+	return s
+}
+
+// isPath reports whether text is a path or a URL rather than a name (PEP 508).
+func isPath(text string) bool {
+	name := strings.IndexAny(text, " \t@;=<>!~[(")
+	if name < 0 {
+		name = len(text)
+	}
+	return strings.ContainsAny(text[:name], `/\:`) || strings.HasPrefix(text, ".")
+}
+
+// hashes are the sha256 of "--hash=sha256:HEX" options.
+func hashes(options string) ([]string, error) {
+	var out []string
+	others := false
+	fields := strings.Fields(options)
+	for i := 0; i < len(fields); i++ {
+		value, ok := strings.CutPrefix(fields[i], "--hash")
+		if !ok {
+			continue
+		}
+		if value == "" && i+1 < len(fields) {
+			i++
+			value = fields[i]
+		}
+		kind, sum, ok := strings.Cut(unquoted(strings.TrimPrefix(value, "=")), ":")
+		switch {
+		case ok && kind == "sha256" && sha256Hex(sum) != "":
+			out = append(out, sha256Hex(sum))
+		case ok && kind != "sha256" && sum != "":
+			others = true
+		default:
+			return nil, fmt.Errorf("option %s is not --hash=sha256: and 64 digits of hex", quote(fields[i]))
+		}
+	}
+	if others && len(out) == 0 {
+		return nil, errors.New("none of its hashes is a sha256")
+	}
+	return out, nil
 }
