@@ -8,9 +8,10 @@ require (
 	golang.org/x/term v0.47.0 // is there a terminal?
 )
 
-// Formats: TOML (locks, pyproject.toml), HTML pages of indexes, xz, names by
-// case and Unicode normal form.
+// Formats: TOML (locks, pyproject.toml), package URLs, HTML pages of indexes, xz,
+// names by case and Unicode normal form.
 require (
+	github.com/package-url/packageurl-go v0.1.7
 	github.com/pelletier/go-toml/v2 v2.4.3
 	github.com/ulikunitz/xz v0.5.17
 	golang.org/x/net v0.62.0
