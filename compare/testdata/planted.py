@@ -9,7 +9,7 @@ has to be named first, which others may be named as well, and what made the pair
 
 Needs Debian 12 as root, its python3.11 with venv and headers, gcc-11, gcc-12, clang, lld,
 llvm, binutils, faketime, locales, zip, 7z, openssl, osslsigncode, git, patchelf, unshare;
-Go; other Pythons by PLANTED_PYTHONS (a folder with 3.11.7/bin/python and 3.12.1/bin/python).
+Go; other Pythons by PLANTED_PYTHONS (a folder with 3.10.13/bin/python, 3.11.7 and 3.12.1).
 Python packages are installed by pip as pinned below, once, into PLANTED_TOOLS.
 """
 import base64, csv, hashlib, io, json, os, random, re, shutil, stat, subprocess, sys, tempfile, time, uuid, zipfile
@@ -100,7 +100,7 @@ def pack(files, epoch=EPOCH, modes={}, level=6, dirs=False, times={}):
         def entry(name, mode):
             info = zipfile.ZipInfo(name, time.gmtime(times.get(name, epoch))[:6])
             info.external_attr = mode << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
+            info.compress_type = zipfile.ZIP_STORED if level is None else zipfile.ZIP_DEFLATED
             return info
         for name, data in files.items():
             for i in [i for i, c in enumerate(name) if c == "/" and dirs]:
@@ -283,6 +283,12 @@ def split(text: str) -> list[str]:
     return [w for w in first if w not in STOP]
 
 
+def clean(text: str) -> str:
+    text = text.strip()
+    text = text.removesuffix(".")
+    return text
+
+
 def indent(text: str) -> str:
     return "".join(TAB + line for line in text.splitlines(True))
 ''',
@@ -354,6 +360,16 @@ def _():
     for name in files:
         os.utime(root / name, (EPOCH - (when := r.randrange(40000000)), EPOCH - when))
     return zip_tree(root, files), one
+
+
+@pair("file-mtime-gzip", "gzip 1.12: a packed data file holds its source's time", "file-mtime", "version-from-clock")
+def _():
+    def one(when):
+        path = write(fresh(), {"table.csv": table(40)}) / "table.csv"
+        os.utime(path, (when, when))
+        run("gzip", "-9", path)
+        return Path(f"{path}.gz").read_bytes()
+    return with_file("demo/data/table.csv.gz", one(EPOCH - 86400 * 40), one(EPOCH))
 
 
 @pair("time-zone", "zipfile of Python 3.11 on real files: built at UTC+2 against UTC")
@@ -446,17 +462,24 @@ def _():
     return wheel(base(600), level=9), wheel(base(600))
 
 
-def encoder(package, module):
+def encoder(package, module, level=6):
     """The base wheel packed by zipfile with another module in zlib's place."""
     root = tree(seal(base(600)))
     code = f"""
-import sys, json, zipfile, {module} as encoder
+import sys, json, zipfile, zlib, {module} as encoder
+if {level} is None:  # zopfli is but a function; zlib's header and sum go
+    zopfli, encoder = encoder.compress, zlib
+    class Encoder:
+        data = b""
+        def compress(self, data): self.data += data; return b""
+        def flush(self): return zopfli(self.data)[2:-4]
+    zlib.compressobj = lambda *args: Encoder()
 sys.path.insert(0, {str(OUT.parent)!r})
 zipfile.zlib = encoder
 from pathlib import Path
 import planted
 names = json.loads(sys.stdin.read())
-sys.stdout.buffer.write(planted.pack({{n: (Path({str(root)!r}) / n).read_bytes() for n in names}}))
+sys.stdout.buffer.write(planted.pack({{n: (Path({str(root)!r}) / n).read_bytes() for n in names}}, level={level or 6}))
 """
     return run(PY, "-S", "-c", code, stdin=json.dumps(list(seal(base()))).encode(), PYTHONPATH=pip(package))
 
@@ -464,6 +487,16 @@ sys.stdout.buffer.write(planted.pack({{n: (Path({str(root)!r}) / n).read_bytes()
 @pair("deflate-encoder-zlibng", "zipfile of Python 3.11: zlib-ng (zlib-ng 0.5.1, level 6) against zlib", "deflate-encoder")
 def _():
     return encoder("zlib-ng==0.5.1", "zlib_ng.zlib_ng"), wheel(base(600))
+
+
+@pair("deflate-encoder-isal", "zipfile of Python 3.11: ISA-L (isal 1.7.2, its level 2) against zlib level 6", "deflate-encoder")
+def _():
+    return encoder("isal==1.7.2", "isal.isal_zlib", 2), wheel(base(600))
+
+
+@pair("deflate-encoder-zopfli", "zopfli 0.2.3 in headers as zipfile writes them, against zlib level 6", "deflate-encoder")
+def _():
+    return encoder("zopfli==0.2.3.post1", "zopfli.zlib", None), wheel(base(600))
 
 
 GO = """package main
@@ -548,9 +581,14 @@ def _():
     return external("zip", "-q", "-X", "-@", "out.whl"), wheel(base(600))
 
 
-@pair("zip-writer-7z", "7-Zip 16.02 (its own order, times as NTFS extra field, its own encoder) against zipfile", "zip-writer", "deflate-encoder,entry-order,directory-entries,readdir")
+@pair("zip-writer-7z", "7-Zip 26.02 (its own order, times as NTFS extra field, its own encoder) against zipfile", "zip-writer", "deflate-encoder,entry-order,directory-entries,readdir")
 def _():
     return external("7z", "a", "-tzip", "-bd", "out.whl", "@../names"), wheel(base(600))
+
+
+@pair("zip-writer-stored", "zipfile of Python 3.11: entries stored against deflated", "zip-writer", "deflate-encoder")
+def _():
+    return wheel(base(), level=None), wheel(base())
 
 
 # ---- metadata
@@ -565,7 +603,7 @@ def _():
     return build("setuptools==80.8.0"), build(SETUPTOOLS)
 
 
-@pair("generator-version-wheel", "setuptools 69.5.1 with wheel 0.43.0 against wheel 0.44.0", "generator-version")
+@pair("generator-version-wheel", "setuptools 69.5.1 with wheel 0.43.0 against wheel 0.44.0", "generator-version", "metadata-writer")
 def _():
     return tuple(build("setuptools==69.5.1", packages=[f"wheel=={v}"]) for v in ("0.43.0", "0.44.0"))
 
@@ -696,11 +734,11 @@ def _():
     return build("hatchling==1.27.0", files | stray), build("hatchling==1.27.0")
 
 
-def compiled(text, py=PY, mtime=EPOCH, path="demo/text.py", root=SRC):
+def compiled(text, py=PY, mtime=EPOCH, path="demo/text.py", root=SRC, **env):
     """Byte code by the real py_compile, with the source's time in its header."""
     write(fresh(root), {path: text})
     os.utime(root / path, (mtime, mtime))
-    run(py, "-c", f"import py_compile as p; p.compile({path!r}, 'out.pyc', doraise=True, invalidation_mode=p.PycInvalidationMode.TIMESTAMP)", cwd=root)
+    run(py, "-c", f"import py_compile as p; p.compile({path!r}, 'out.pyc', doraise=True, invalidation_mode=p.PycInvalidationMode.TIMESTAMP)", cwd=root, **env)
     return (root / "out.pyc").read_bytes()
 
 
@@ -729,6 +767,12 @@ def _():
 def _():
     code = FEATURES + "print('# generated\\nFEATURES = {')\nfor n in names: print(f'    {n!r}: True,')\nprint('}')"
     return with_file("demo/_features.py", *(python(code, PYTHONHASHSEED=s) for s in (1, 2)))
+
+
+@pair("hash-seed-pyc", "py_compile of Python 3.10.13: a frozenset among the constants of byte code (PYTHONHASHSEED 1 against 2)", "hash-seed", "pyc")
+def _():
+    text = "def known(word):\n    return word in {'amber', 'birch', 'cedar', 'delta', 'ember', 'fjord'}\n"
+    return with_file("demo/__pycache__/text.cpython-310.pyc", *(compiled(text, PYTHONS / "3.10.13/bin/python", PYTHONHASHSEED=s) for s in (1, 2)), base() | {"demo/text.py": text})
 
 
 @pair("hash-seed-requires", "setuptools 80.9.0: setup.py takes requirements out of a set (Python 3.11, PYTHONHASHSEED 1 against 2)", "hash-seed", "metadata-writer")
@@ -834,7 +878,7 @@ def _():
 
 @pair("none-swapped", "by hand: two lines of code change places; same lines, another meaning", "-")
 def _():
-    return changed("demo/core.py", ("            if weight <= LIMIT:\n                found[word].append(weight)\n", "            found[word].append(weight)\n            if weight <= LIMIT:\n                pass\n"))
+    return changed("demo/text.py", ('    text = text.strip()\n    text = text.removesuffix(".")\n', '    text = text.removesuffix(".")\n    text = text.strip()\n'))
 
 
 @pair("none-number", "by hand: a number of the code changes", "-")
@@ -855,7 +899,580 @@ def _():
     return files, files | {"demo/data/table.csv": b"\n".join(lines)}
 
 
-# NATIVE
+# ---- native code
+
+LIB = r"""
+#include <stddef.h>
+#include <string.h>
+
+#ifndef SEED
+#define SEED 5381u
+#endif
+
+static const char *const names[] = {"amber", "birch", "cedar", "delta", "ember", "fjord"};
+
+/* The hash of a word. */
+unsigned demo_hash(const char *word, size_t n)
+{
+	unsigned h = SEED;
+	for (size_t i = 0; i < n; i++)
+		h = h * 33u ^ (unsigned char)word[i];
+	return h;
+}
+
+/* Where a word stands in the table, or -1. */
+int demo_find(const char *word)
+{
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (strcmp(names[i], word) == 0)
+			return (int)i;
+	return -1;
+}
+
+/* The weighed sum of two rows. */
+double demo_sum(const double *a, const double *w, size_t n)
+{
+	double s = 0;
+	for (size_t i = 0; i < n; i++)
+		s += a[i] * w[i];
+	return s;
+}
+
+void demo_scale(float *restrict a, const float *restrict b, float f, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		a[i] = a[i] * f + b[i];
+}
+
+void demo_copy(char *to, const char *from, size_t n)
+{
+	char buffer[256];
+	memcpy(buffer, from, n < sizeof buffer ? n : sizeof buffer);
+	memcpy(to, buffer, n < sizeof buffer ? n : sizeof buffer);
+}
+#ifdef EXTRA
+EXTRA
+#endif
+"""
+EXT = r"""
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+""" + LIB + r"""
+static PyObject *fast_hash(PyObject *self, PyObject *args)
+{
+	const char *word;
+	Py_ssize_t n;
+	if (!PyArg_ParseTuple(args, "s#", &word, &n))
+		return NULL;
+	return PyLong_FromUnsignedLong(demo_hash(word, (size_t)n));
+}
+
+static PyObject *fast_find(PyObject *self, PyObject *args)
+{
+	const char *word;
+	if (!PyArg_ParseTuple(args, "s", &word))
+		return NULL;
+	return PyLong_FromLong(demo_find(word));
+}
+
+static PyMethodDef methods[] = {
+	{"hash", fast_hash, METH_VARARGS, "The hash of a word."},
+	{"find", fast_find, METH_VARARGS, "Where a word stands."},
+	{NULL, NULL, 0, NULL},
+};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_fast", "Fast words.", -1, methods};
+
+PyMODINIT_FUNC PyInit__fast(void)
+{
+	return PyModule_Create(&module);
+}
+"""
+INCLUDE = "-I/usr/include/python3.11"
+NAME = "demo/_fast.cpython-311-x86_64-linux-gnu.so"
+LINUX = "cp311-cp311-linux_x86_64"
+
+
+def native(data, name=NAME, tag=LINUX, more={}):
+    """The base wheel with a native file, tagged for a platform."""
+    text = base()[DIST + "WHEEL"].replace(b"Purelib: true", b"Purelib: false").replace(b"py3-none-any", tag.encode())
+    return with_file(name, data, data, base() | {DIST + "WHEEL": text} | more)[0]
+
+
+def compile(source, *flags, cc="gcc-12", link=(), root=SRC, absolute=False, **env):
+    """A shared library: compiled to an object, then linked, both in root."""
+    write(fresh(root), {"src/fast.c": source})
+    run(*cc.split(), "-fPIC", "-O2", *flags, "-c", root / "src/fast.c" if absolute else "src/fast.c", "-o", "fast.o", cwd=root, **env)
+    run(*cc.split(), "-shared", *(f for f in flags if f.startswith(("-flto", "-O", "-m"))), "fast.o", "-o", "fast.so", "-Wl,--build-id=none", *link, cwd=root, **env)
+    return (root / "fast.so").read_bytes()
+
+
+def after(data, *args):
+    """A file after a program has changed it in place."""
+    path = write(fresh(), {"fast.so": data}) / "fast.so"
+    run(*args, path)
+    return path.read_bytes()
+
+
+def natives(a, b, **how):
+    return native(a, **how), native(b, **how)
+
+
+ABC = Path("/tmp/build-abc/src")
+SHA1 = ("-Wl,--build-id=sha1",)
+HERE = r'-DEXTRA=const char *demo_where(void) { return __FILE__ ": no such word"; }'
+G11, G12, CLANG = "gcc-11 11.3.0", "gcc-12 12.2.0", "clang 14.0.6"
+
+
+@pair("build-path-dwarf", f"{G12} -g -O2 at /tmp/build-abc/src against /build/src: path in DWARF; the build id follows", "build-path", "build-id")
+def _():
+    return natives(*(compile(LIB, "-g", link=SHA1, root=r) for r in (ABC, SRC)))
+
+
+@pair("build-path-dwarf-absolute", f"{G12} -g -O2 with absolute file names, at /tmp/build-abc/src against /tmp/build-xyz/src (equal lengths), no build id", "build-path")
+def _():
+    return natives(*(compile(LIB, "-g", root=r, absolute=True) for r in (ABC, Path("/tmp/build-xyz/src"))))
+
+
+@pair("build-path-dwarf-compressed", f"{G12} -g -gz -O2 at /tmp/build-abc/src against /build/src: path in compressed DWARF", "build-path")
+def _():
+    return natives(*(compile(LIB, "-g", "-gz", link=("-Wl,--compress-debug-sections=zlib",), root=r) for r in (ABC, SRC)))
+
+
+@pair("build-path-assert", f"{G12} -O2, __FILE__ in .rodata, /tmp/build-abc/src against /build/src: strings of other lengths move what follows", "build-path")
+def _():
+    return natives(*(compile(EXT, INCLUDE, HERE, root=r, absolute=True) for r in (ABC, SRC)))
+
+
+@pair("build-path-assert-same", f"{G12} -O2, __FILE__ in .rodata, /tmp/build-abc/src against /tmp/build-xyz/src: equal lengths; the build id follows", "build-path", "build-id")
+def _():
+    return natives(*(compile(EXT, INCLUDE, HERE, root=r, absolute=True, link=SHA1) for r in (ABC, Path("/tmp/build-xyz/src"))))
+
+
+@pair("build-path-rpath", f"{G12}: RUNPATH /tmp/build-abc/src/lib against /build/src/lib", "build-path", "link-target")
+def _():
+    return natives(*(compile(EXT, INCLUDE, link=[f"-Wl,-rpath,{r}/lib"]) for r in (ABC, SRC)))
+
+
+@pair("date-macro", f"{G12} -O2, __DATE__ and __TIME__ by SOURCE_DATE_EPOCH of the compiler, no DWARF", also="version-from-clock,source-date")
+def _():
+    flag = r'-DEXTRA=const char *demo_built(void) { return "built " __DATE__ " at " __TIME__; }'
+    return natives(*(compile(EXT, INCLUDE, flag, SOURCE_DATE_EPOCH=e) for e in (1763899200, 1768375869)))
+
+
+@pair("build-id", f"{G12} and ld.bfd 2.40: --build-id of 20 given bytes, nothing else")
+def _():
+    return natives(*(compile(EXT, INCLUDE, link=[f"-Wl,--build-id=0x{hashlib.sha1(s).hexdigest()}"]) for s in (b"a", b"b")))
+
+
+@pair("build-id-none", f"{G12} and ld.bfd 2.40: --build-id=sha1 against none; addresses move", "build-id", "compiler-flags,linker")
+def _():
+    return natives(compile(EXT, INCLUDE, link=SHA1), compile(EXT, INCLUDE))
+
+
+@pair("compiler", f"{G11} against {G12}, -O2", also="compiler-flags")
+def _():
+    return natives(*(compile(EXT, INCLUDE, cc=cc) for cc in ("gcc-11", "gcc-12")))
+
+
+@pair("compiler-clang", f"{CLANG} against {G12}, -O2", "compiler", "compiler-flags")
+def _():
+    return natives(*(compile(EXT, INCLUDE, cc=cc) for cc in ("clang", "gcc-12")))
+
+
+@pair("compiler-stripped", f"{G11} against {G12}, -O3, stripped: .comment tells", "compiler", "compiler-flags")
+def _():
+    return natives(*(after(compile(EXT, INCLUDE, "-O3", cc=cc), "strip") for cc in ("gcc-11", "gcc-12")))
+
+
+@pair("compiler-comment", f"{G11} against {G12}: a library of equal code, only .comment differs", "compiler")
+def _():
+    return natives(*(compile("int demo_one(int x) { return x + 1; }\n", cc=cc) for cc in ("gcc-11", "gcc-12")))
+
+
+@pair("compiler-dwarf", f"{G11} against {G12}, -g -O2: DW_AT_producer tells", "compiler", "compiler-flags")
+def _():
+    return natives(*(compile(LIB, "-g", cc=cc) for cc in ("gcc-11", "gcc-12")))
+
+
+@pair("linker", f"{G12} with ld.gold 1.16 against ld.bfd 2.40", also="compiler,compiler-flags")
+def _():
+    return natives(*(compile(EXT, INCLUDE, link=[f"-fuse-ld={l}"]) for l in ("gold", "bfd")))
+
+
+@pair("linker-lld", f"{G12} with ld.lld 14.0.6 against ld.bfd 2.40", "linker", "compiler,compiler-flags")
+def _():
+    return natives(*(compile(EXT, INCLUDE, link=[f"-fuse-ld={l}"]) for l in ("lld", "bfd")))
+
+
+@pair("compiler-flags", f"{G12} -g: -O3 against -O2; DW_AT_producer shows it")
+def _():
+    return natives(*(compile(LIB, "-g", o) for o in ("-O3", "-O2")))
+
+
+@pair("compiler-flags-plain", f"{G12} -O3 against -O2 without -g: nothing but code shows it", "compiler-flags", "compiler")
+def _():
+    return natives(*(compile(EXT, INCLUDE, o) for o in ("-O3", "-O2")))
+
+
+@pair("compiler-flags-march", f"{G12} -g -O3 -march=haswell against -O3", "compiler-flags", "cpu")
+def _():
+    return natives(*(compile(LIB, "-g", "-O3", *m) for m in (["-march=haswell"], [])))
+
+
+@pair("compiler-flags-lto", f"{G12} -O2 -flto against -O2", "compiler-flags", "compiler,strip")
+def _():
+    return natives(after(compile(EXT, INCLUDE, "-flto", "-frandom-seed=1"), "strip"), after(compile(EXT, INCLUDE, "-frandom-seed=1"), "strip"))
+
+
+@pair("compiler-flags-hardening", f"{G12} -O2 -fstack-protector-all -D_FORTIFY_SOURCE=2 against -O2: __stack_chk_fail is imported", "compiler-flags", "link-target")
+def _():
+    return natives(*(compile(EXT, INCLUDE, *f) for f in (["-fstack-protector-all", "-D_FORTIFY_SOURCE=2"], [])))
+
+
+@pair("compiler-flags-relro", f"{G12} and ld.bfd 2.40: -z now -z relro against the default (lazy binding)", "compiler-flags", "linker,link-target")
+def _():
+    return natives(*(compile(EXT, INCLUDE, link=l) for l in (["-Wl,-z,now", "-Wl,-z,relro"], [])))
+
+
+@pair("compiler-flags-recorded", f"{G12} -frecord-gcc-switches: -fno-strict-aliasing against without, which changes no code; .GCC.command.line shows it", "compiler-flags")
+def _():
+    return natives(*(compile(EXT, INCLUDE, "-frecord-gcc-switches", *f) for f in (["-fno-strict-aliasing"], [])))
+
+
+@pair("cpu-native", f"{G12} -g -O3 with -march=skylake-avx512 against -march=haswell, as -march=native does on two machines", "cpu", "compiler-flags")
+def _():
+    return natives(*(compile(LIB, "-g", "-O3", f"-march={m}") for m in ("skylake-avx512", "haswell")))
+
+
+def foo(version, root, code="return 1;", *flags, soname=None):
+    """libfoo, built into root/lib."""
+    write(root, {"foo.c": f"int foo_version(void) {{ {code} }}\n"})
+    (root / "lib").mkdir(exist_ok=True)
+    soname = soname or f"libfoo.so.{version.partition('.')[0]}"
+    run("gcc-12", "-O2", *flags, "-shared", "-fPIC", "-Wl,--build-id=none", f"-Wl,-soname,{soname}", "foo.c", "-o", f"lib/{soname}", cwd=root)
+    if not (root / "lib/libfoo.so").exists():
+        (root / "lib/libfoo.so").symlink_to(soname)
+
+
+FOO = "-DEXTRA=extern int foo_version(void); int demo_foo(void) { return foo_version(); }"
+
+
+@pair("link-target", f"{G12}: linked with libm.so.6, though it isn't used, against without")
+def _():
+    return natives(*(compile(EXT, INCLUDE, link=["-Wl,--no-as-needed", *l]) for l in (["-lm"], [])))
+
+
+@pair("link-target-soname", f"{G12}: linked with libfoo.so.1 against libfoo.so.2 of the build machine", "link-target")
+def _():
+    def one(version):
+        shutil.rmtree(lib := SRC.parent / "foo", ignore_errors=True)
+        foo(version, write(lib, {"foo.c": ""}))
+        return compile(EXT, INCLUDE, FOO, link=[f"-L{lib}/lib", "-lfoo"])
+    return natives(one("1.0"), one("2.0"))
+
+
+@pair("link-target-symbol", f"{G12}: memcpy@GLIBC_2.2.5 against memcpy@GLIBC_2.14, as on an older and a newer system", "link-target")
+def _():
+    return natives(*(compile(f'__asm__(".symver memcpy,memcpy@GLIBC_{v}");\n' + EXT, INCLUDE, "-fno-builtin") for v in ("2.2.5", "2.14")))
+
+
+def repaired(code, *flags):
+    """A wheel after the real auditwheel, which takes libfoo in and names it by its hash."""
+    lib = fresh(SRC.parent / "foo")
+    foo("1.0", lib, code, *flags)
+    so = compile(EXT, INCLUDE, FOO, link=[f"-L{lib}/lib", "-lfoo"])
+    write(fresh(SRC.parent / "dist"), {"demo-1.0-cp311-cp311-linux_x86_64.whl": wheel(native(so))})
+    audit = pip("auditwheel==6.4.2", "pyelftools==0.32", "packaging==25.0")
+    run(PY, "-S", "-m", "auditwheel", "repair", "-w", "../out", "demo-1.0-cp311-cp311-linux_x86_64.whl", cwd=SRC.parent / "dist",
+        PYTHONPATH=audit, LD_LIBRARY_PATH=lib / "lib")
+    made = sorted((SRC.parent / "out").iterdir())
+    data = made[0].read_bytes()
+    shutil.rmtree(SRC.parent / "out")
+    return data
+
+
+@pair("vendored-library", "auditwheel 6.4.2 with patchelf 0.14.3: libfoo of another version, so demo.libs/libfoo-HASH.so.1 and the NEEDED entry have other names", also="sbom,build-id,link-target")
+def _():
+    return repaired("return 1;"), repaired("return 2;")
+
+
+@pair("vendored-library-build", f"auditwheel 6.4.2 with patchelf 0.14.3: libfoo of the same source with debug information against without ({G12})", "vendored-library", "sbom,debug,strip,build-path,link-target")
+def _():
+    return repaired("return 1;", "-g"), repaired("return 1;")
+
+
+@pair("strip", f"{G12}: not stripped against stripped by strip 2.40 (.symtab, .strtab)")
+def _():
+    so = compile(EXT, INCLUDE)
+    return natives(so, after(so, "strip"))
+
+
+@pair("debug", f"{G12} -O2 with -g against without: debug sections, the code is equal", also="strip,compiler-flags")
+def _():
+    return natives(compile(LIB, "-g"), compile(LIB))
+
+
+@pair("debug-strip", f"{G12} -g: debug sections and symbols against strip 2.40 -g (symbols stay)", "debug", "strip")
+def _():
+    so = compile(LIB, "-g")
+    return natives(so, after(so, "strip", "-g"))
+
+
+@pair("debug-link", f"{G12}: stripped, with .gnu_debuglink to a debug file, against stripped without", "debug", "strip")
+def _():
+    so = compile(LIB, "-g")
+    def linked():
+        root = write(fresh(), {"fast.so": so})
+        run("objcopy", "--only-keep-debug", "fast.so", "fast.debug", cwd=root)
+        run("strip", "fast.so", cwd=root)
+        run("objcopy", "--add-gnu-debuglink=fast.debug", "fast.so", cwd=root)
+        return (root / "fast.so").read_bytes()
+    return natives(linked(), after(so, "strip"))
+
+
+@pair("python-version-ext", f"{G12} with the headers of Python 3.11 against 3.12: names and tags follow", "python-version", "python-tag,missing-from-sdist,extra-from-checkout")
+def _():
+    def one(v, include):
+        return native(compile(EXT, f"-I{include}"), NAME.replace("311", v), LINUX.replace("311", v))
+    return one("311", PYTHONS / "3.11.7/include/python3.11"), one("312", PYTHONS / "3.12.1/include/python3.12")
+
+
+NUMPY = r"""
+#define PY_SSIZE_T_CLEAN
+#define NPY_NO_DEPRECATED_API NPY_1_7_API_VERSION
+#include <Python.h>
+#include <numpy/arrayobject.h>
+static PyObject *total(PyObject *self, PyObject *arg)
+{
+	PyArrayObject *a = (PyArrayObject *)PyArray_FROM_OTF(arg, NPY_DOUBLE, NPY_ARRAY_IN_ARRAY);
+	double s = 0;
+	if (!a)
+		return NULL;
+	for (npy_intp i = 0; i < PyArray_SIZE(a); i++)
+		s += ((double *)PyArray_DATA(a))[i];
+	Py_DECREF(a);
+	return PyFloat_FromDouble(s);
+}
+static PyMethodDef methods[] = {{"total", total, METH_O, "The sum."}, {NULL, NULL, 0, NULL}};
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_fast", "Fast sums.", -1, methods};
+PyMODINIT_FUNC PyInit__fast(void)
+{
+	import_array();
+	return PyModule_Create(&module);
+}
+"""
+
+
+@pair("numpy-version", f"{G12} with the headers of numpy 1.26.4 against 2.2.6, stripped", also="compiler,compiler-flags")
+def _():
+    def one(version, where):
+        return after(compile(NUMPY, f"-I{pip(f'numpy=={version}')}/numpy/{where}/include", INCLUDE), "strip")
+    return natives(one("1.26.4", "core"), one("2.2.6", "_core"))
+
+
+@pair("numpy-version-config", "a script of the build writes numpy's version into __config__.py (numpy 1.26.4 against 2.2.6)", "numpy-version")
+def _():
+    code = "import numpy; print(f'# built against numpy\\nNUMPY_BUILD_VERSION = \"{numpy.__version__}\"')"
+    return with_file("demo/__config__.py", *(python(code, PYTHONPATH=pip(f"numpy=={v}")) for v in ("1.26.4", "2.2.6")))
+
+
+PYX = "def weigh(double a, double b):\n    return a * b\n"
+
+
+def cython(version):
+    """The C code of a module by the real Cython."""
+    root = write(fresh(), {"demo/__init__.py": "", "demo/_fast.pyx": PYX})
+    run(PY, "-S", "-m", "cython", "-3", "demo/_fast.pyx", "-o", "_fast.c", cwd=root, PYTHONPATH=pip(f"cython=={version}"))
+    return (root / "_fast.c").read_text()
+
+
+@pair("cython-version", f"Cython 3.0.12 against 3.1.3, compiled by {G12} -O1, stripped", also="compiler-flags,compiler")
+def _():
+    return natives(*(after(compile(cython(v), INCLUDE, "-O1"), "strip") for v in ("3.0.12", "3.1.3")))
+
+
+@pair("cython-version-c", "Cython 3.0.12 against 3.1.3: the generated C file is shipped", "cython-version")
+def _():
+    return with_file("demo/_fast.c", cython("3.0.12"), cython("3.1.3"))
+
+
+@pair("build-path-cython", "cythonize of Cython 3.1.3 with build_dir at /tmp/build-abc/src against /build/src: the shipped C file's metadata comment holds the path", "build-path")
+def _():
+    def one(root):
+        write(fresh(root), {"demo/__init__.py": "", "demo/_fast.pyx": PYX})
+        code = f"from Cython.Build import cythonize; cythonize('{root}/demo/_fast.pyx', build_dir='../c', language_level=3)"
+        run(PY, "-S", "-c", code, cwd=root, PYTHONPATH=pip("cython==3.1.3"))
+        made = next((root.parent / "c").rglob("_fast.c")).read_bytes()
+        shutil.rmtree(root.parent / "c")
+        return made
+    return with_file("demo/_fast.c", one(ABC), one(SRC))
+
+
+def certificate():
+    """A self-signed certificate, made once."""
+    root = TOOLS / "certificate"
+    if not root.exists():
+        root.mkdir(parents=True)
+        run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500", "-subj", "/CN=demo.example.org", "-keyout", "key.pem", "-out", "cert.pem", cwd=root)
+    return root
+
+
+@pair("signature", "openssl 3.0 cms: RECORD.p7s in dist-info, signed at two times (faketime)", also="random,version-from-clock")
+def _():
+    def one(when):
+        root = write(fresh(), {"RECORD": seal(base())[DIST + "RECORD"]})
+        c = certificate()
+        run("faketime", "-f", when, "openssl", "smime", "-sign", "-binary", "-in", "RECORD", "-signer", c / "cert.pem", "-inkey", c / "key.pem", "-outform", "DER", "-out", "RECORD.p7s", cwd=root)
+        return (root / "RECORD.p7s").read_bytes()
+    return with_file(DIST + "RECORD.p7s", one("2027-01-23 12:00:00"), one("2027-02-14 07:31:09"))
+
+
+@pair("signature-jws", "RECORD.jws in the published wheel, none in the rebuilt one; by hand", "signature", "missing-from-sdist,extra-from-checkout")
+def _():
+    return with_file(DIST + "RECORD.jws", '{"payload": "eyJoYXNoIjoic2hhMjU2PWFiYyJ9", "signatures": [{"header": {"alg": "Ed25519"}, "signature": "' + base64.urlsafe_b64encode(bytes(range(64))).decode() + '"}]}\n', "")[0], base()
+
+
+# ---- Mach-O and PE
+
+MAC, WIN = "cp311-cp311-macosx_11_0_arm64", "cp311-cp311-win_amd64"
+
+
+def zig(target, source, *flags, root=SRC, **env):
+    write(fresh(root), {"src/fast.c": source})
+    path = pip("ziglang==0.13.0")
+    cc = [PY, "-S", "-m", "ziglang", "cc", "-target", target]
+    env = {"PYTHONPATH": path, "HOME": "/var/tmp", "ZIG_GLOBAL_CACHE_DIR": "/var/tmp/planted-zig", "ZIG_LOCAL_CACHE_DIR": "/var/tmp/planted-zig"} | env
+    run(*cc, "-fno-sanitize=undefined", "-O2", *flags, "-c", root / "src/fast.c", "-o", "fast.o", cwd=root, **env)
+    run(*cc, "-shared", "fast.o", "-o", "fast.out", *(f for f in flags if f.startswith(("-g", "-s"))), cwd=root, **env)
+    return (root / "fast.out").read_bytes()
+
+
+def macs(a, b):
+    return natives(a, b, name="demo/_fast.cpython-311-darwin.so", tag=MAC)
+
+
+@pair("macho-compiler-flags", "zig cc 0.13.0 (clang 18), aarch64-macos: -O3 -fno-vectorize against -O2", "compiler-flags", "compiler,build-id,signature")
+def _():
+    return macs(zig("aarch64-macos", LIB, "-O3", "-fno-vectorize", "-g0"), zig("aarch64-macos", LIB, "-g0"))
+
+
+@pair("macho-build-path", "zig cc 0.13.0, aarch64-macos: __FILE__ at /tmp/build-abc/src against /build/src", "build-path", "build-id,signature")
+def _():
+    return macs(*(zig("aarch64-macos", LIB, HERE, "-g0", root=r) for r in (ABC, SRC)))
+
+
+@pair("macho-uuid", "zig cc 0.13.0, x86_64-macos (not signed): LC_UUID only; changed by hand", "build-id")
+def _():
+    data = zig("x86_64-macos", LIB, "-g0")
+    at, count = 32, int.from_bytes(data[16:20], "little")
+    for _ in range(count):
+        kind, size = (int.from_bytes(data[at + i:at + i + 4], "little") for i in (0, 4))
+        if kind == 0x1B:
+            break
+        at += size
+    other = data[:at + 8] + uuid.UUID(int=random.Random(9).getrandbits(128), version=4).bytes + data[at + 24:]
+    return natives(data, other, name="demo/_fast.cpython-311-darwin.so", tag="cp311-cp311-macosx_11_0_x86_64")
+
+
+@pair("macho-strip", "zig cc 0.13.0, x86_64-macos: with local symbols against llvm-strip 14.0.6 -x", "strip", "build-id")
+def _():
+    data = zig("x86_64-macos", LIB, "-g0")
+    return natives(data, after(data, "llvm-strip-14", "-x"), name="demo/_fast.cpython-311-darwin.so", tag="cp311-cp311-macosx_11_0_x86_64")
+
+
+@pair("macho-fat", "zig cc 0.13.0 and llvm-lipo 14.0.6, arm64 and x86_64: -O3 against -O2 in the x86_64 half only", "compiler-flags", "compiler,build-id,signature")
+def _():
+    def fat(*flags):
+        parts = [zig(t, LIB, *f, "-g0") for t, f in (("aarch64-macos", ()), ("x86_64-macos", flags))]
+        root = write(fresh(), {"a": parts[0], "b": parts[1]})
+        run("llvm-lipo-14", "-create", "a", "b", "-output", "fat", cwd=root)
+        return (root / "fat").read_bytes()
+    return natives(fat("-O3", "-march=haswell"), fat(), name="demo/_fast.cpython-311-darwin.so", tag="cp311-cp311-macosx_10_9_universal2")
+
+
+FREESTANDING = "static int same(const char *a, const char *b) { while (*a && *a == *b) a++, b++; return *a - *b; }\n" + \
+    re.sub("#include.*", "", LIB[:LIB.index("void demo_copy")]).replace("size_t", "unsigned long long").replace("strcmp", "same")
+
+
+def dll(*flags, link=(), root=SRC):
+    """A DLL without a C library, by clang and lld-link."""
+    write(fresh(root), {"src/fast.c": "__declspec(dllexport) int _fltused;\n" + FREESTANDING})
+    run("clang", "-target", "x86_64-pc-windows-msvc", "-ffreestanding", "-O2", *flags, "-c", root / "src/fast.c", "-o", "fast.obj", cwd=root)
+    run("lld-link", "/dll", "/noentry", "/nodefaultlib", "/export:demo_hash", "/export:demo_find", "/export:demo_sum", "/export:demo_scale",
+        "/timestamp:1700000000", *link, "/out:fast.pyd", "fast.obj", cwd=root)
+    return (root / "fast.pyd").read_bytes()
+
+
+def pes(a, b):
+    return natives(a, b, name="demo/_fast.cp311-win_amd64.pyd", tag=WIN)
+
+
+@pair("macho-signature", f"{CLANG} and ld64.lld 14.0.6, arm64: with an ad hoc signature against without", "signature", "linker")
+def _():
+    def one(flag):
+        write(fresh(), {"src/fast.c": FREESTANDING})
+        run("clang", "-target", "arm64-apple-macos11", "-ffreestanding", "-O2", "-c", "src/fast.c", "-o", "fast.o", cwd=SRC)
+        run("ld64.lld-14", "-arch", "arm64", "-platform_version", "macos", "11.0", "11.0", "-dylib", "-undefined", "dynamic_lookup", flag, "fast.o", "-o", "fast.out", cwd=SRC)
+        return (SRC / "fast.out").read_bytes()
+    return macs(one("-adhoc_codesign"), one("-no_adhoc_codesign"))
+
+
+@pair("pe-timestamp", f"{CLANG} and lld-link 14.0.6: /timestamp differs, in the COFF header only", "link-time", "source-date,date-macro")
+def _():
+    return pes(dll(link=["/timestamp:1763899200"]), dll(link=["/timestamp:1768375869"]))
+
+
+@pair("pe-build-path", f"{CLANG} -gcodeview and lld-link 14.0.6 /debug at /tmp/build-abc/src against /build/src: the PDB's path, and its GUID", "build-path", "build-id")
+def _():
+    return pes(*(dll("-gcodeview", link=["/debug", f"/pdb:{r}/fast.pdb", "/pdbsourcepath:/"], root=r) for r in (ABC, SRC)))
+
+
+@pair("pe-compiler-flags", f"{CLANG} and lld-link 14.0.6: -O3 -march=haswell against -O2", "compiler-flags", "compiler,cpu")
+def _():
+    return pes(dll("-O3", "-march=haswell"), dll())
+
+
+@pair("pe-signature", "osslsigncode 2.9: a signed DLL against the unsigned one", "signature", "strip")
+def _():
+    data, c = dll(), certificate()
+    root = write(fresh(), {"fast.pyd": data})
+    run("osslsigncode", "sign", "-certs", c / "cert.pem", "-key", c / "key.pem", "-h", "sha256", "-time", str(EPOCH), "-in", "fast.pyd", "-out", "signed.pyd", cwd=root)
+    return pes((root / "signed.pyd").read_bytes(), data)
+
+
+@pair("pe-zig", "zig cc 0.13.0, x86_64-windows-gnu: -O3 -mcpu=haswell against -O2", "compiler-flags", "compiler,build-id,link-time")
+def _():
+    return pes(zig("x86_64-windows-gnu", LIB, "-O3", "-mcpu=haswell", "-g0", "-s"), zig("x86_64-windows-gnu", LIB, "-g0", "-s"))
+
+
+@pair("none-native", f"{G12} -O2: another constant in C code", "-")
+def _():
+    return natives(*(compile(EXT, INCLUDE, f"-DSEED={s}") for s in ("5381u", "5387u")))
+
+
+@pair("none-native-id", f"{G12} -O2 with a build id, which follows: another line of C code", "-", "build-id")
+def _():
+    return natives(*(compile(EXT.replace("h * 33u ^", f"h * 33u {op}"), INCLUDE, link=SHA1) for op in "^+"))
+
+
+@pair("none-native-path", f"{G12} -O2: the path of the build in .rodata, and another line of C code", "-", "build-path")
+def _():
+    return natives(*(compile(EXT.replace("h * 33u ^", f"h * 33u {op}"), INCLUDE, HERE, root=r, absolute=True) for op, r in (("^", ABC), ("+", SRC))))
+
+
+@pair("none-native-data", f"{G12} -O2: another string of the program in .rodata", "-")
+def _():
+    return natives(compile(EXT, INCLUDE), compile(EXT.replace('"delta"', '"dunes"'), INCLUDE))
+
+
+@pair("none-pe", f"{CLANG} and lld-link 14.0.6: another constant in C code", "-")
+def _():
+    return pes(dll(), dll("-DSEED=5387u"))
+
+
+@pair("none-macho", "zig cc 0.13.0, aarch64-macos: another constant in C code; LC_UUID and the signature follow", "-", "build-id,signature")
+def _():
+    return macs(zig("aarch64-macos", LIB, "-g0"), zig("aarch64-macos", LIB, "-g0", "-DSEED=5387u"))
 
 
 # ---- the pairs' files
