@@ -17,7 +17,7 @@ from pathlib import Path
 
 OUT = Path(__file__).resolve().parent / "planted"
 TOOLS = Path(os.environ.get("PLANTED_TOOLS", "/var/tmp/planted-tools"))
-PYTHONS = Path(os.environ.get("PLANTED_PYTHONS", "/root/.pyenv/versions"))
+PYTHONS = Path(os.environ.get("PLANTED_PYTHONS", Path.home() / ".pyenv/versions"))
 PY, PY311, PY312 = "/usr/bin/python3.11", PYTHONS / "3.11.7/bin/python", PYTHONS / "3.12.1/bin/python"
 SRC = Path("/build/src")  # where everything is built, unless the path is the cause
 EPOCH = 1700000000  # 2023-11-14 22:13:20 UTC
@@ -39,9 +39,9 @@ def run(*args, cwd=None, stdin=None, **env):
     full = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", "TZ": "UTC",
             "SOURCE_DATE_EPOCH": str(EPOCH), "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     full = {k: str(v) for k, v in (full | env).items() if v is not None}
-    p = subprocess.run([str(a) for a in args], cwd=cwd, env=full, input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    p = subprocess.run([str(a) for a in args], cwd=cwd, env=full, input=stdin, capture_output=True)
     if p.returncode:
-        sys.exit(f"{args}: exit {p.returncode}\n{p.stdout.decode(errors='replace')}")
+        sys.exit(f"{args}: exit {p.returncode}\n{(p.stdout + p.stderr).decode(errors='replace')}")
     return p.stdout
 
 
@@ -891,6 +891,47 @@ def _():
     return with_file("demo/config.py", "PREFIX = '/tmp/build-abc/src'\nTIMEOUT = 30\nVERIFY = True\n", "PREFIX = '/build/src'\nTIMEOUT = 30\nVERIFY = False\n")
 
 
+@pair("none-tmp", "by hand: a line of code that names /tmp changes, the path doesn't", "-")
+def _():
+    return with_file("demo/lock.py", *(f'def lock():\n    return open("/tmp/demo.lock"{mode})\n' for mode in ("", ', "w"')))
+
+
+@pair("none-entry-point", "by hand: entry_points.txt names another function", "-")
+def _():
+    return changed(DIST + "entry_points.txt", ("demo.cli:main", "demo.cli:run"))
+
+
+@pair("none-pyc", "py_compile of Python 3.11.2: byte code of another source, with the shipped source's time and size in its header", "-", "pyc")
+def _():
+    text = PROJECT["src/demo/text.py"]
+    other = text.replace('"the"]', '"for"]')
+    return with_file("demo/__pycache__/text.cpython-311.pyc", compiled(text), compiled(other))
+
+
+@pair("none-version-line", "by hand: _version.py holds the same version, and a line of code more", "-", "scm-version")
+def _():
+    text = "__version__ = version = '1.0'\n__version_tuple__ = version_tuple = (1, 0)\n"
+    return with_file("demo/_version.py", text + "import os; os.environ.setdefault('DEMO', version)\n", text)
+
+
+@pair("none-sbom", "CycloneDX 1.6 in dist-info/sboms: timestamps differ, and the version of a component, too; by hand", "-", "sbom")
+def _():
+    a, b = (sbom("3e671687-395b-41f5-a30f-a58921a69b79", t) for t in ("2025-11-23T12:00:00Z", "2026-01-14T07:31:09Z"))
+    return with_file(DIST + "sboms/demo.cdx.json", a, b.replace("1.2.0", "1.3.0"))
+
+
+@pair("none-behind-crlf", "by hand: CRLF in all .py files against LF, and a line of core.py differs, too", "-", "line-endings")
+def _():
+    a, b = changed("demo/core.py", ("LIMIT = 100", "LIMIT = 1000"))
+    return {n: d.replace(b"\n", b"\r\n") if n.endswith(".py") else d for n, d in a.items()}, b
+
+
+@pair("none-behind-set", "a script of the build writes lines in a set's order (Python 3.11, PYTHONHASHSEED 1 against 2), and one has another value", "-", "hash-seed")
+def _():
+    code = FEATURES + "print('# generated\\nFEATURES = {')\nfor n in names: print(f'    {n!r}: True,')\nprint('}')"
+    return with_file("demo/_features.py", python(code, PYTHONHASHSEED=1), python(code, PYTHONHASHSEED=2).replace(b"'avx': True", b"'avx': False"))
+
+
 @pair("none-data", "by hand: one number of a data file differs", "-")
 def _():
     files = base()
@@ -998,7 +1039,7 @@ def native(data, name=NAME, tag=LINUX, more={}):
     return with_file(name, data, data, base() | {DIST + "WHEEL": text} | more)[0]
 
 
-def compile(source, *flags, cc="gcc-12", link=(), root=SRC, absolute=False, **env):
+def shared(source, *flags, cc="gcc-12", link=(), root=SRC, absolute=False, **env):
     """A shared library: compiled to an object, then linked, both in root."""
     write(fresh(root), {"src/fast.c": source})
     run(*cc.split(), "-fPIC", "-O2", *flags, "-c", root / "src/fast.c" if absolute else "src/fast.c", "-o", "fast.o", cwd=root, **env)
@@ -1025,123 +1066,123 @@ G11, G12, CLANG = "gcc-11 11.3.0", "gcc-12 12.2.0", "clang 14.0.6"
 
 @pair("build-path-dwarf", f"{G12} -g -O2 at /tmp/build-abc/src against /build/src: path in DWARF; the build id follows", "build-path", "build-id")
 def _():
-    return natives(*(compile(LIB, "-g", link=SHA1, root=r) for r in (ABC, SRC)))
+    return natives(*(shared(LIB, "-g", link=SHA1, root=r) for r in (ABC, SRC)))
 
 
 @pair("build-path-dwarf-absolute", f"{G12} -g -O2 with absolute file names, at /tmp/build-abc/src against /tmp/build-xyz/src (equal lengths), no build id", "build-path")
 def _():
-    return natives(*(compile(LIB, "-g", root=r, absolute=True) for r in (ABC, Path("/tmp/build-xyz/src"))))
+    return natives(*(shared(LIB, "-g", root=r, absolute=True) for r in (ABC, Path("/tmp/build-xyz/src"))))
 
 
 @pair("build-path-dwarf-compressed", f"{G12} -g -gz -O2 at /tmp/build-abc/src against /build/src: path in compressed DWARF", "build-path")
 def _():
-    return natives(*(compile(LIB, "-g", "-gz", link=("-Wl,--compress-debug-sections=zlib",), root=r) for r in (ABC, SRC)))
+    return natives(*(shared(LIB, "-g", "-gz", link=("-Wl,--compress-debug-sections=zlib",), root=r) for r in (ABC, SRC)))
 
 
 @pair("build-path-assert", f"{G12} -O2, __FILE__ in .rodata, /tmp/build-abc/src against /build/src: strings of other lengths move what follows", "build-path")
 def _():
-    return natives(*(compile(EXT, INCLUDE, HERE, root=r, absolute=True) for r in (ABC, SRC)))
+    return natives(*(shared(EXT, INCLUDE, HERE, root=r, absolute=True) for r in (ABC, SRC)))
 
 
 @pair("build-path-assert-same", f"{G12} -O2, __FILE__ in .rodata, /tmp/build-abc/src against /tmp/build-xyz/src: equal lengths; the build id follows", "build-path", "build-id")
 def _():
-    return natives(*(compile(EXT, INCLUDE, HERE, root=r, absolute=True, link=SHA1) for r in (ABC, Path("/tmp/build-xyz/src"))))
+    return natives(*(shared(EXT, INCLUDE, HERE, root=r, absolute=True, link=SHA1) for r in (ABC, Path("/tmp/build-xyz/src"))))
 
 
 @pair("build-path-rpath", f"{G12}: RUNPATH /tmp/build-abc/src/lib against /build/src/lib", "build-path", "link-target")
 def _():
-    return natives(*(compile(EXT, INCLUDE, link=[f"-Wl,-rpath,{r}/lib"]) for r in (ABC, SRC)))
+    return natives(*(shared(EXT, INCLUDE, link=[f"-Wl,-rpath,{r}/lib"]) for r in (ABC, SRC)))
 
 
 @pair("date-macro", f"{G12} -O2, __DATE__ and __TIME__ by SOURCE_DATE_EPOCH of the compiler, no DWARF", also="version-from-clock,source-date")
 def _():
     flag = r'-DEXTRA=const char *demo_built(void) { return "built " __DATE__ " at " __TIME__; }'
-    return natives(*(compile(EXT, INCLUDE, flag, SOURCE_DATE_EPOCH=e) for e in (1763899200, 1768375869)))
+    return natives(*(shared(EXT, INCLUDE, flag, SOURCE_DATE_EPOCH=e) for e in (1763899200, 1768375869)))
 
 
 @pair("build-id", f"{G12} and ld.bfd 2.40: --build-id of 20 given bytes, nothing else")
 def _():
-    return natives(*(compile(EXT, INCLUDE, link=[f"-Wl,--build-id=0x{hashlib.sha1(s).hexdigest()}"]) for s in (b"a", b"b")))
+    return natives(*(shared(EXT, INCLUDE, link=[f"-Wl,--build-id=0x{hashlib.sha1(s).hexdigest()}"]) for s in (b"a", b"b")))
 
 
 @pair("build-id-none", f"{G12} and ld.bfd 2.40: --build-id=sha1 against none; addresses move", "build-id", "compiler-flags,linker")
 def _():
-    return natives(compile(EXT, INCLUDE, link=SHA1), compile(EXT, INCLUDE))
+    return natives(shared(EXT, INCLUDE, link=SHA1), shared(EXT, INCLUDE))
 
 
 @pair("compiler", f"{G11} against {G12}, -O2", also="compiler-flags")
 def _():
-    return natives(*(compile(EXT, INCLUDE, cc=cc) for cc in ("gcc-11", "gcc-12")))
+    return natives(*(shared(EXT, INCLUDE, cc=cc) for cc in ("gcc-11", "gcc-12")))
 
 
 @pair("compiler-clang", f"{CLANG} against {G12}, -O2", "compiler", "compiler-flags")
 def _():
-    return natives(*(compile(EXT, INCLUDE, cc=cc) for cc in ("clang", "gcc-12")))
+    return natives(*(shared(EXT, INCLUDE, cc=cc) for cc in ("clang", "gcc-12")))
 
 
 @pair("compiler-stripped", f"{G11} against {G12}, -O3, stripped: .comment tells", "compiler", "compiler-flags")
 def _():
-    return natives(*(after(compile(EXT, INCLUDE, "-O3", cc=cc), "strip") for cc in ("gcc-11", "gcc-12")))
+    return natives(*(after(shared(EXT, INCLUDE, "-O3", cc=cc), "strip") for cc in ("gcc-11", "gcc-12")))
 
 
 @pair("compiler-comment", f"{G11} against {G12}: a library of equal code, only .comment differs", "compiler")
 def _():
-    return natives(*(compile("int demo_one(int x) { return x + 1; }\n", cc=cc) for cc in ("gcc-11", "gcc-12")))
+    return natives(*(shared("int demo_one(int x) { return x + 1; }\n", cc=cc) for cc in ("gcc-11", "gcc-12")))
 
 
 @pair("compiler-dwarf", f"{G11} against {G12}, -g -O2: DW_AT_producer tells", "compiler", "compiler-flags")
 def _():
-    return natives(*(compile(LIB, "-g", cc=cc) for cc in ("gcc-11", "gcc-12")))
+    return natives(*(shared(LIB, "-g", cc=cc) for cc in ("gcc-11", "gcc-12")))
 
 
 @pair("linker", f"{G12} with ld.gold 1.16 against ld.bfd 2.40", also="compiler,compiler-flags")
 def _():
-    return natives(*(compile(EXT, INCLUDE, link=[f"-fuse-ld={l}"]) for l in ("gold", "bfd")))
+    return natives(*(shared(EXT, INCLUDE, link=[f"-fuse-ld={l}"]) for l in ("gold", "bfd")))
 
 
 @pair("linker-lld", f"{G12} with ld.lld 14.0.6 against ld.bfd 2.40", "linker", "compiler,compiler-flags")
 def _():
-    return natives(*(compile(EXT, INCLUDE, link=[f"-fuse-ld={l}"]) for l in ("lld", "bfd")))
+    return natives(*(shared(EXT, INCLUDE, link=[f"-fuse-ld={l}"]) for l in ("lld", "bfd")))
 
 
 @pair("compiler-flags", f"{G12} -g: -O3 against -O2; DW_AT_producer shows it")
 def _():
-    return natives(*(compile(LIB, "-g", o) for o in ("-O3", "-O2")))
+    return natives(*(shared(LIB, "-g", o) for o in ("-O3", "-O2")))
 
 
 @pair("compiler-flags-plain", f"{G12} -O3 against -O2 without -g: nothing but code shows it", "compiler-flags", "compiler")
 def _():
-    return natives(*(compile(EXT, INCLUDE, o) for o in ("-O3", "-O2")))
+    return natives(*(shared(EXT, INCLUDE, o) for o in ("-O3", "-O2")))
 
 
 @pair("compiler-flags-march", f"{G12} -g -O3 -march=haswell against -O3", "compiler-flags", "cpu")
 def _():
-    return natives(*(compile(LIB, "-g", "-O3", *m) for m in (["-march=haswell"], [])))
+    return natives(*(shared(LIB, "-g", "-O3", *m) for m in (["-march=haswell"], [])))
 
 
 @pair("compiler-flags-lto", f"{G12} -O2 -flto against -O2", "compiler-flags", "compiler,strip")
 def _():
-    return natives(after(compile(EXT, INCLUDE, "-flto", "-frandom-seed=1"), "strip"), after(compile(EXT, INCLUDE, "-frandom-seed=1"), "strip"))
+    return natives(after(shared(EXT, INCLUDE, "-flto", "-frandom-seed=1"), "strip"), after(shared(EXT, INCLUDE, "-frandom-seed=1"), "strip"))
 
 
 @pair("compiler-flags-hardening", f"{G12} -O2 -fstack-protector-all -D_FORTIFY_SOURCE=2 against -O2: __stack_chk_fail is imported", "compiler-flags", "link-target")
 def _():
-    return natives(*(compile(EXT, INCLUDE, *f) for f in (["-fstack-protector-all", "-D_FORTIFY_SOURCE=2"], [])))
+    return natives(*(shared(EXT, INCLUDE, *f) for f in (["-fstack-protector-all", "-D_FORTIFY_SOURCE=2"], [])))
 
 
 @pair("compiler-flags-relro", f"{G12} and ld.bfd 2.40: -z now -z relro against the default (lazy binding)", "compiler-flags", "linker,link-target")
 def _():
-    return natives(*(compile(EXT, INCLUDE, link=l) for l in (["-Wl,-z,now", "-Wl,-z,relro"], [])))
+    return natives(*(shared(EXT, INCLUDE, link=l) for l in (["-Wl,-z,now", "-Wl,-z,relro"], [])))
 
 
 @pair("compiler-flags-recorded", f"{G12} -frecord-gcc-switches: -fno-strict-aliasing against without, which changes no code; .GCC.command.line shows it", "compiler-flags")
 def _():
-    return natives(*(compile(EXT, INCLUDE, "-frecord-gcc-switches", *f) for f in (["-fno-strict-aliasing"], [])))
+    return natives(*(shared(EXT, INCLUDE, "-frecord-gcc-switches", *f) for f in (["-fno-strict-aliasing"], [])))
 
 
 @pair("cpu-native", f"{G12} -g -O3 with -march=skylake-avx512 against -march=haswell, as -march=native does on two machines", "cpu", "compiler-flags")
 def _():
-    return natives(*(compile(LIB, "-g", "-O3", f"-march={m}") for m in ("skylake-avx512", "haswell")))
+    return natives(*(shared(LIB, "-g", "-O3", f"-march={m}") for m in ("skylake-avx512", "haswell")))
 
 
 def foo(version, root, code="return 1;", *flags, soname=None):
@@ -1159,7 +1200,7 @@ FOO = "-DEXTRA=extern int foo_version(void); int demo_foo(void) { return foo_ver
 
 @pair("link-target", f"{G12}: linked with libm.so.6, though it isn't used, against without")
 def _():
-    return natives(*(compile(EXT, INCLUDE, link=["-Wl,--no-as-needed", *l]) for l in (["-lm"], [])))
+    return natives(*(shared(EXT, INCLUDE, link=["-Wl,--no-as-needed", *l]) for l in (["-lm"], [])))
 
 
 @pair("link-target-soname", f"{G12}: linked with libfoo.so.1 against libfoo.so.2 of the build machine", "link-target")
@@ -1167,20 +1208,20 @@ def _():
     def one(version):
         shutil.rmtree(lib := SRC.parent / "foo", ignore_errors=True)
         foo(version, write(lib, {"foo.c": ""}))
-        return compile(EXT, INCLUDE, FOO, link=[f"-L{lib}/lib", "-lfoo"])
+        return shared(EXT, INCLUDE, FOO, link=[f"-L{lib}/lib", "-lfoo"])
     return natives(one("1.0"), one("2.0"))
 
 
 @pair("link-target-symbol", f"{G12}: memcpy@GLIBC_2.2.5 against memcpy@GLIBC_2.14, as on an older and a newer system", "link-target")
 def _():
-    return natives(*(compile(f'__asm__(".symver memcpy,memcpy@GLIBC_{v}");\n' + EXT, INCLUDE, "-fno-builtin") for v in ("2.2.5", "2.14")))
+    return natives(*(shared(f'__asm__(".symver memcpy,memcpy@GLIBC_{v}");\n' + EXT, INCLUDE, "-fno-builtin") for v in ("2.2.5", "2.14")))
 
 
 def repaired(code, *flags):
     """A wheel after the real auditwheel, which takes libfoo in and names it by its hash."""
     lib = fresh(SRC.parent / "foo")
     foo("1.0", lib, code, *flags)
-    so = compile(EXT, INCLUDE, FOO, link=[f"-L{lib}/lib", "-lfoo"])
+    so = shared(EXT, INCLUDE, FOO, link=[f"-L{lib}/lib", "-lfoo"])
     write(fresh(SRC.parent / "dist"), {"demo-1.0-cp311-cp311-linux_x86_64.whl": wheel(native(so))})
     audit = pip("auditwheel==6.4.2", "pyelftools==0.32", "packaging==25.0")
     run(PY, "-S", "-m", "auditwheel", "repair", "-w", "../out", "demo-1.0-cp311-cp311-linux_x86_64.whl", cwd=SRC.parent / "dist",
@@ -1203,24 +1244,24 @@ def _():
 
 @pair("strip", f"{G12}: not stripped against stripped by strip 2.40 (.symtab, .strtab)")
 def _():
-    so = compile(EXT, INCLUDE)
+    so = shared(EXT, INCLUDE)
     return natives(so, after(so, "strip"))
 
 
 @pair("debug", f"{G12} -O2 with -g against without: debug sections, the code is equal", also="strip,compiler-flags")
 def _():
-    return natives(compile(LIB, "-g"), compile(LIB))
+    return natives(shared(LIB, "-g"), shared(LIB))
 
 
 @pair("debug-strip", f"{G12} -g: debug sections and symbols against strip 2.40 -g (symbols stay)", "debug", "strip")
 def _():
-    so = compile(LIB, "-g")
+    so = shared(LIB, "-g")
     return natives(so, after(so, "strip", "-g"))
 
 
 @pair("debug-link", f"{G12}: stripped, with .gnu_debuglink to a debug file, against stripped without", "debug", "strip")
 def _():
-    so = compile(LIB, "-g")
+    so = shared(LIB, "-g")
     def linked():
         root = write(fresh(), {"fast.so": so})
         run("objcopy", "--only-keep-debug", "fast.so", "fast.debug", cwd=root)
@@ -1233,7 +1274,7 @@ def _():
 @pair("python-version-ext", f"{G12} with the headers of Python 3.11 against 3.12: names and tags follow", "python-version", "python-tag,missing-from-sdist,extra-from-checkout")
 def _():
     def one(v, include):
-        return native(compile(EXT, f"-I{include}"), NAME.replace("311", v), LINUX.replace("311", v))
+        return native(shared(EXT, f"-I{include}"), NAME.replace("311", v), LINUX.replace("311", v))
     return one("311", PYTHONS / "3.11.7/include/python3.11"), one("312", PYTHONS / "3.12.1/include/python3.12")
 
 
@@ -1266,7 +1307,7 @@ PyMODINIT_FUNC PyInit__fast(void)
 @pair("numpy-version", f"{G12} with the headers of numpy 1.26.4 against 2.2.6, stripped", also="compiler,compiler-flags")
 def _():
     def one(version, where):
-        return after(compile(NUMPY, f"-I{pip(f'numpy=={version}')}/numpy/{where}/include", INCLUDE), "strip")
+        return after(shared(NUMPY, f"-I{pip(f'numpy=={version}')}/numpy/{where}/include", INCLUDE), "strip")
     return natives(one("1.26.4", "core"), one("2.2.6", "_core"))
 
 
@@ -1288,7 +1329,7 @@ def cython(version):
 
 @pair("cython-version", f"Cython 3.0.12 against 3.1.3, compiled by {G12} -O1, stripped", also="compiler-flags,compiler")
 def _():
-    return natives(*(after(compile(cython(v), INCLUDE, "-O1"), "strip") for v in ("3.0.12", "3.1.3")))
+    return natives(*(after(shared(cython(v), INCLUDE, "-O1"), "strip") for v in ("3.0.12", "3.1.3")))
 
 
 @pair("cython-version-c", "Cython 3.0.12 against 3.1.3: the generated C file is shipped", "cython-version")
@@ -1447,22 +1488,27 @@ def _():
 
 @pair("none-native", f"{G12} -O2: another constant in C code", "-")
 def _():
-    return natives(*(compile(EXT, INCLUDE, f"-DSEED={s}") for s in ("5381u", "5387u")))
+    return natives(*(shared(EXT, INCLUDE, f"-DSEED={s}") for s in ("5381u", "5387u")))
 
 
 @pair("none-native-id", f"{G12} -O2 with a build id, which follows: another line of C code", "-", "build-id")
 def _():
-    return natives(*(compile(EXT.replace("h * 33u ^", f"h * 33u {op}"), INCLUDE, link=SHA1) for op in "^+"))
+    return natives(*(shared(EXT.replace("h * 33u ^", f"h * 33u {op}"), INCLUDE, link=SHA1) for op in "^+"))
 
 
 @pair("none-native-path", f"{G12} -O2: the path of the build in .rodata, and another line of C code", "-", "build-path")
 def _():
-    return natives(*(compile(EXT.replace("h * 33u ^", f"h * 33u {op}"), INCLUDE, HERE, root=r, absolute=True) for op, r in (("^", ABC), ("+", SRC))))
+    return natives(*(shared(EXT.replace("h * 33u ^", f"h * 33u {op}"), INCLUDE, HERE, root=r, absolute=True) for op, r in (("^", ABC), ("+", SRC))))
 
 
 @pair("none-native-data", f"{G12} -O2: another string of the program in .rodata", "-")
 def _():
-    return natives(compile(EXT, INCLUDE), compile(EXT.replace('"delta"', '"dunes"'), INCLUDE))
+    return natives(shared(EXT, INCLUDE), shared(EXT.replace('"delta"', '"dunes"'), INCLUDE))
+
+
+@pair("none-behind-strip", f"{G12} -O2: not stripped against stripped, and another constant in C code", "-", "strip")
+def _():
+    return natives(shared(EXT, INCLUDE), after(shared(EXT, INCLUDE, "-DSEED=5387u"), "strip"))
 
 
 @pair("none-pe", f"{CLANG} and lld-link 14.0.6: another constant in C code", "-")
@@ -1478,7 +1524,8 @@ def _():
 # ---- the pairs' files
 
 def check(id, data):
-    """Is it a valid wheel: RECORD right, the three files there?"""
+    """Is it a valid wheel: nothing before the entries, RECORD right, the three files there?"""
+    assert data.startswith(b"PK\3\4"), id
     with zipfile.ZipFile(io.BytesIO(data)) as z:
         assert z.testzip() is None
         names = [n for n in z.namelist() if not n.endswith("/")]
