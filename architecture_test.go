@@ -17,7 +17,8 @@ const module = "github.com/truewheel/truewheel/"
 // houses in their order: a package imports only what stands above it
 // (docs/architecture.md).
 var houses = []string{
-	"pypi", "wheel", "wheel/deflate", "sdist", "recipe", "recipe/lock", "compare", "report",
+	"pypi", "wheel", "wheel/deflate", "sdist", "recipe", "recipe/lock",
+	"compare/cause", "compare/text", "compare/native", "compare/tree", "compare", "report",
 	"internal/hostile", "internal/store", "internal/index", "internal/infer", "internal/uv", "internal/sandbox",
 	"internal/env", "internal/build", "internal/rebuild", "internal/cli", "cmd/truewheel",
 	"bench", "bench/hostile", "internal/docs",

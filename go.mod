@@ -29,7 +29,14 @@ require (
 	golang.org/x/sys v0.49.0
 )
 
-// Tests: scripts.
+// What differs: names of C++ and Rust functions, disassembly, zstd and a faster inflate.
+require (
+	github.com/ianlancetaylor/demangle v0.0.0-20260724033716-83e58baca724
+	github.com/klauspost/compress v1.20.3
+	golang.org/x/arch v0.32.0
+)
+
+// Unified diffs; tests: scripts.
 require github.com/rogpeppe/go-internal v1.16.0
 
 require (

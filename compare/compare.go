@@ -1,9 +1,14 @@
-// Package compare says in what two wheels differ and what was proved by it.
+// Package compare says in what two wheels, archives, directories or files
+// differ, why, and what was proved by it.
 //
-// [Wheels] never normalises: two wheels are equal when their bytes are. When
-// only the container differs, it looks for an envelope (package wheel) that
-// turns one into the other, byte for byte. A difference is data; an error
-// means that it could not be told.
+// Nothing is normalised: two things are equal when their bytes are. [Wheels]
+// also looks, when only the container differs, for an envelope (package
+// wheel) that turns one into the other, byte for byte. [Trees] compares
+// anything that package tree reads.
+//
+// A difference is data; an error means that it could not be told. Each
+// difference has a cause of the catalogue (package cause), or none. The
+// outcome depends on nothing but the two sides and the options.
 package compare
 
 import (
@@ -11,10 +16,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
+	"github.com/truewheel/truewheel/compare/cause"
+	"github.com/truewheel/truewheel/compare/tree"
 	"github.com/truewheel/truewheel/wheel"
 )
 
@@ -28,15 +34,43 @@ const (
 	Failed     Verdict = "failed" // there is no file to compare
 )
 
-// Difference is one thing in which the rebuilt wheel is not the subject.
+// Consequence marks a difference that follows from others: RECORD lines, addresses.
+const Consequence = cause.Consequence
+
+// Difference is one thing in which the rebuilt side is not the published one.
 type Difference struct {
-	Member string `json:"member"` // "" for the container as a whole
-	Kind   string `json:"kind"`   // missing | extra | content | container
-	Cause  string `json:"cause"`  // a name of the catalogue; "" when unexplained; "consequence" of the others
+	Member string `json:"member"`          // "" for the container as a whole; "lib.a!/x.o" within another archive
+	Kind   string `json:"kind"`            // missing | extra | renamed | content | container
+	Where  string `json:"where,omitempty"` // what in the member: "line 3", "functions", "times"
+	Cause  string `json:"cause"`           // a name of the catalogue; "" when unexplained; "consequence" of the others
+	Sure   bool   `json:"sure"`            // undoing the cause makes the bytes equal; otherwise it is likely
 	Detail string `json:"detail"`
-	// Published and Rebuilt are the first lines that differ, when there are any.
-	Published string `json:"-"`
-	Rebuilt   string `json:"-"`
+	// Published and Rebuilt are what stands on both sides, when it is short.
+	Published string     `json:"published,omitempty"`
+	Rebuilt   string     `json:"rebuilt,omitempty"`
+	Functions *Functions `json:"functions,omitempty"`
+	Diff      string     `json:"diff,omitempty"` // unified, when asked for
+	Left      string     `json:"left,omitempty"` // what is not shown here, and how to see it
+}
+
+// Functions is what became of a member's functions.
+type Functions struct {
+	Published int              `json:"published"` // how many there are
+	Rebuilt   int              `json:"rebuilt"`
+	Changed   int              `json:"changed"`
+	Added     int              `json:"added"`
+	Removed   int              `json:"removed"`
+	Changes   []FunctionChange `json:"changes,omitempty"`
+}
+
+// FunctionChange is one function that is not the same.
+type FunctionChange struct {
+	Kind        string `json:"kind"`                // changed | added | removed
+	Name        string `json:"name"`                // demangled; the address where nothing names it
+	Published   string `json:"published,omitempty"` // address and size
+	Rebuilt     string `json:"rebuilt,omitempty"`
+	Why         string `json:"why,omitempty"`
+	Disassembly string `json:"disassembly,omitempty"` // unified diff of both
 }
 
 // Result is what comparing found.
@@ -47,6 +81,16 @@ type Result struct {
 	Replayed    []string        // kinds of container fields that the envelope replays
 	Members     int             // files of the subject
 	Equal       int             // of them equal in name and contents
+	// Native says of each member of compiled code that differs what made it.
+	Native []Native
+	Notes  []string // what could not be looked into, and why
+}
+
+// Native is what compiled code says of its making, on both sides.
+type Native struct {
+	Member             string   `json:"member"`
+	Format             string   `json:"format"` // ELF x86-64
+	Published, Rebuilt []string `json:"-"`      // compilers and tools, with versions
 }
 
 // Unexplained counts the differences without a cause.
@@ -60,28 +104,58 @@ func (r *Result) Unexplained() int {
 	return n
 }
 
-// Causes are the distinct causes in the order of how much they touch.
-func (r *Result) Causes() []string {
-	count := map[string]int{}
-	var names []string
-	for _, d := range r.Differences {
+// A Group is a cause with the differences it has.
+type Group struct {
+	Cause       cause.Cause
+	Sure        bool // of all of them
+	Members     int  // that it touches
+	Differences []Difference
+}
+
+// Causes groups differences by cause. What explains most stands first: the
+// heavier cause, then the one with more members.
+func Causes(differences []Difference) []Group {
+	var out []Group
+	for _, d := range differences {
 		if d.Cause == "" || d.Cause == Consequence {
 			continue
 		}
-		if count[d.Cause] == 0 {
-			names = append(names, d.Cause)
+		i := slices.IndexFunc(out, func(g Group) bool { return g.Cause.Name == d.Cause })
+		if i < 0 {
+			i = len(out)
+			c, ok := cause.Find(d.Cause)
+			if !ok {
+				c.Name = d.Cause
+			}
+			out = append(out, Group{Cause: c, Sure: true})
 		}
-		count[d.Cause]++
+		g := &out[i]
+		g.Sure = g.Sure && d.Sure
+		if !slices.ContainsFunc(g.Differences, func(e Difference) bool { return e.Member == d.Member }) {
+			g.Members++
+		}
+		g.Differences = append(g.Differences, d)
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(count[b], count[a]) })
+	slices.SortStableFunc(out, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(b.Cause.Weight, a.Cause.Weight), cmp.Compare(b.Members, a.Members), strings.Compare(a.Cause.Name, b.Cause.Name))
+	})
+	return out
+}
+
+// Causes are the names of the causes, in the order of [Causes].
+func (r *Result) Causes() []string {
+	var names []string
+	for _, g := range Causes(r.Differences) {
+		names = append(names, g.Cause.Name)
+	}
 	return names
 }
 
-// Consequence marks a difference that follows from others: RECORD lines.
-const Consequence = "consequence"
-
-// maxText bounds a member that is looked into for a cause.
-const maxText = 4 << 20
+// Fix says what a project can do about a cause; "" when there is nothing to say.
+func Fix(name string) string {
+	c, _ := cause.Find(name)
+	return c.Fix
+}
 
 // Options of a comparison.
 type Options struct {
@@ -94,44 +168,81 @@ type Options struct {
 	SubjectSHA256, RebuiltSHA256 string
 	// Encoders find out how streams were made; nil: only the rebuilt file's own serve.
 	Encoders wheel.Encoders
+	// Full asks for unified diffs and for the names of all functions.
+	Full bool
+	// Disassemble is for how many changed functions of a member both sides are
+	// disassembled; 0 none, -1 all.
+	Disassemble int
+	// Member is a pattern (path.Match, or a whole name); only members that it
+	// fits are looked into.
+	Member string
+	// Depth is how deep archives within archives are read; 0: 4.
+	Depth int
+	// MaxMemory bounds what is read into memory at a time, in bytes; 0: 512 MiB.
+	// A larger member is compared as bytes.
+	MaxMemory int64
+	// Workers is how many members are looked into at a time; 0: one. The
+	// outcome does not depend on it.
+	Workers int
 }
 
 // Wheels compares the subject, a published wheel, with a rebuilt one.
 func Wheels(ctx context.Context, subject, rebuilt *wheel.Archive, o Options) (*Result, error) {
-	a, err := files(ctx, subject)
-	if err != nil {
-		return nil, err
-	}
-	b, err := files(ctx, rebuilt)
-	if err != nil {
-		return nil, err
-	}
-	r := &Result{Members: len(a.names)}
-	for _, name := range a.names {
-		if sum, ok := b.sums[name]; ok && sum == a.sums[name] {
-			r.Equal++
-		}
-	}
 	sameName := subject.Filename == rebuilt.Filename
 	if o.SubjectSHA256 == o.RebuiltSHA256 && sameName {
-		r.Verdict = Reproduced
-		if !o.Scalar {
-			r.Verdict = Replayed
-			if r.Envelope, err = wheel.NewEnvelope(ctx, subject, rebuilt, o.SubjectSHA256, o.Encoders); err != nil {
-				return nil, err
+		r := &Result{Verdict: Reproduced}
+		for _, e := range subject.Entries {
+			if !e.IsDir() {
+				r.Members++
 			}
+		}
+		r.Equal = r.Members
+		if !o.Scalar {
+			return r, r.replay(ctx, subject, rebuilt, o)
 		}
 		return r, nil
 	}
-	r.Differences = members(subject, rebuilt, a, b, o)
-	if !sameName {
-		r.Differences = append(r.Differences, fileName(subject, rebuilt))
+	a, err := tree.Open(ctx, subject.Filename, subject.Bytes(), subject.Size, tree.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", subject.Filename, err)
 	}
-	if len(r.Differences) > 0 {
-		r.Verdict = Differs
+	defer a.Close()
+	b, err := tree.Open(ctx, rebuilt.Filename, rebuilt.Bytes(), rebuilt.Size, tree.Limits{})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", rebuilt.Filename, err)
+	}
+	defer b.Close()
+	r, err := trees(ctx, Side{subject.Filename, a}, Side{rebuilt.Filename, b}, o)
+	if err != nil {
+		return nil, err
+	}
+	if !sameName {
+		r.Differences = append(r.Differences, fileName(subject.Filename, rebuilt.Filename))
+	}
+	if r.Verdict = Differs; slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Kind != "container" || d.Where == "name" }) {
 		return r, nil
 	}
 	return r, r.replay(ctx, subject, rebuilt, o)
+}
+
+// Side is one of two things that are compared.
+type Side struct {
+	Name string // of the file
+	Tree *tree.Tree
+}
+
+// Trees compares two trees. The verdict is Differs, or Reproduced when there
+// is no difference; equal trees in different archives are told by package wheel only.
+func Trees(ctx context.Context, a, b Side, o Options) (*Result, error) {
+	r, err := trees(ctx, a, b, o)
+	if err != nil {
+		return nil, err
+	}
+	r.Verdict = Differs
+	if len(r.Differences) == 0 {
+		r.Verdict = Reproduced
+	}
+	return r, nil
 }
 
 // replay decides what equal contents in another container are worth.
@@ -142,17 +253,38 @@ func (r *Result) replay(ctx context.Context, subject, rebuilt *wheel.Archive, o 
 	switch {
 	case errors.As(err, &inert):
 		r.Verdict = Differs
-		r.Differences = append(r.Differences, Difference{Member: inert.Member, Kind: "container", Cause: inertCause(inert.Field), Detail: err.Error()})
+		name := inertCause(inert.Field)
+		if !slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Cause == name }) {
+			r.Differences = append(r.Differences, Difference{Member: inert.Member, Kind: "container", Where: inert.Field, Cause: name, Sure: true, Detail: err.Error()})
+		}
+		r.Notes = append(r.Notes, "no envelope: "+err.Error())
 		return nil
 	case errors.As(err, &encoder):
 		r.Verdict = Differs
-		r.Differences = append(r.Differences, Difference{Member: encoder.Member, Kind: "container", Cause: "deflate-encoder", Detail: err.Error()})
+		if !slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Cause == "deflate-encoder" }) {
+			r.Differences = append(r.Differences, Difference{Member: encoder.Member, Kind: "container", Where: "streams", Cause: "deflate-encoder", Detail: err.Error()})
+		}
+		r.Notes = append(r.Notes, "no envelope: "+err.Error())
 		return nil
 	case err != nil:
 		return err
 	}
 	r.Verdict, r.Envelope, r.Replayed = Replayed, envelope, envelope.Fields(rebuilt)
+	r.name()
 	return nil
+}
+
+// name says which encoder the envelope found for streams that differ.
+func (r *Result) name() {
+	for _, f := range r.Replayed {
+		encoder, ok := strings.CutPrefix(f, "deflate ")
+		for i := range r.Differences {
+			if d := &r.Differences[i]; ok && d.Cause == "deflate-encoder" {
+				d.Sure = true
+				d.Detail += "; published by " + encoder
+			}
+		}
+	}
 }
 
 func inertCause(field string) string {
@@ -167,93 +299,32 @@ func inertCause(field string) string {
 	return "zip-writer"
 }
 
-// contents of a wheel by name, without directories.
-type contents struct {
-	names []string
-	sums  map[string][32]byte
-	index map[string]int
-}
-
-func files(ctx context.Context, a *wheel.Archive) (contents, error) {
-	sums, err := a.Sums(ctx)
-	if err != nil {
-		return contents{}, fmt.Errorf("read %s: %w", a.Filename, err)
+func fileName(subject, rebuilt string) Difference {
+	d := Difference{Kind: "container", Where: "name", Sure: true, Published: subject, Rebuilt: rebuilt, Detail: fmt.Sprintf("the file is named %s, not %s", rebuilt, subject)}
+	x, y := strings.Split(strings.TrimSuffix(subject, ".whl"), "-"), strings.Split(strings.TrimSuffix(rebuilt, ".whl"), "-")
+	if len(x) < 5 || len(y) < 5 {
+		return d
 	}
-	c := contents{sums: map[string][32]byte{}, index: map[string]int{}}
-	for i, e := range a.Entries {
-		if e.IsDir() {
-			continue
-		}
-		c.names = append(c.names, e.Name)
-		c.sums[e.Name], c.index[e.Name] = sums[i], i
-	}
-	slices.Sort(c.names)
-	return c, nil
-}
-
-// members lists what differs by name and contents, sorted by name.
-func members(subject, rebuilt *wheel.Archive, a, b contents, o Options) []Difference {
-	var out []Difference
-	for _, name := range a.names {
-		sum, ok := b.sums[name]
-		switch {
-		case !ok:
-			d := Difference{Member: name, Kind: "missing", Detail: "only in the published wheel"}
-			if o.InSource != nil && !o.InSource(a.sums[name]) && !inDistInfo(name) {
-				d.Cause, d.Detail = "missing-from-sdist", "only in the published wheel; the source has no file with these contents"
-			}
-			out = append(out, d)
-		case sum != a.sums[name]:
-			d := Difference{Member: name, Kind: "content"}
-			x, y := text(subject, a.index[name]), text(rebuilt, b.index[name])
-			d.Cause, d.Detail = explain(name, x, y)
-			d.Published, d.Rebuilt, _ = firstDifference(x, y)
-			if d.Cause == "" && o.InSource != nil && !inDistInfo(name) && !o.InSource(a.sums[name]) && o.InSource(sum) {
-				d.Cause, d.Detail = "extra-from-checkout", "the published file is not the source's, the rebuilt one is: built from another tree than the sdist"
-			}
-			out = append(out, d)
-		}
-	}
-	for _, name := range b.names {
-		if _, ok := a.sums[name]; !ok {
-			out = append(out, Difference{Member: name, Kind: "extra", Detail: "only in the rebuilt wheel"})
-		}
-	}
-	explainTogether(out)
-	slices.SortStableFunc(out, func(a, b Difference) int { return cmp.Compare(a.Member, b.Member) })
-	return out
-}
-
-func inDistInfo(name string) bool {
-	dir, _, ok := strings.Cut(name, "/")
-	return ok && strings.HasSuffix(dir, ".dist-info")
-}
-
-// text reads a member to look into; nil when it is too large or can't be read.
-func text(a *wheel.Archive, i int) []byte {
-	if a.Entries[i].Size > maxText {
-		return nil
-	}
-	r, err := a.Contents(i)
-	if err != nil {
-		return nil
-	}
-	defer r.Close()
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return nil
-	}
-	return data
-}
-
-func fileName(subject, rebuilt *wheel.Archive) Difference {
-	d := Difference{Kind: "container", Detail: fmt.Sprintf("the file is named %s, not %s", rebuilt.Filename, subject.Filename)}
-	tags := func(s string) string {
-		parts := strings.Split(strings.TrimSuffix(s, ".whl"), "-")
-		return strings.Join(parts[max(0, len(parts)-3):], "-")
-	}
-	if tags(subject.Filename) != tags(rebuilt.Filename) {
+	switch {
+	case x[0] == y[0] && x[1] != y[1]:
+		d.Cause = versionCause(x[1], y[1])
+	case !slices.Equal(x[len(x)-3:], y[len(y)-3:]):
 		d.Cause = "python-tag"
+		if strings.HasPrefix(x[len(x)-3], "cp") && strings.HasPrefix(y[len(y)-3], "cp") && x[len(x)-3] != y[len(y)-3] {
+			d.Cause = "python-version"
+		}
 	}
 	return d
+}
+
+// Evidence is what shows the cause, in one line: that of the first member,
+// and of how many more.
+func (g Group) Evidence() string {
+	best := g.Differences[0]
+	for _, d := range g.Differences { // the one that is sure tells most
+		if d.Sure && !best.Sure {
+			best = d
+		}
+	}
+	return best.Detail
 }

@@ -21,15 +21,17 @@ type schema struct {
 
 // The published schema names just the fields that a report has, and requires those that are always there.
 func TestSchema(t *testing.T) {
-	data, err := os.ReadFile("../docs/formats/report.schema.json")
-	if err != nil {
-		t.Fatal(err)
+	for name, typ := range map[string]reflect.Type{"report": reflect.TypeFor[report.Report](), "diff": reflect.TypeFor[report.Diff]()} {
+		data, err := os.ReadFile("../docs/formats/" + name + ".schema.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s schema
+		if err := json.Unmarshal(data, &s); err != nil {
+			t.Fatal(err)
+		}
+		check(t, name, &s, typ)
 	}
-	var s schema
-	if err := json.Unmarshal(data, &s); err != nil {
-		t.Fatal(err)
-	}
-	check(t, "report", &s, reflect.TypeFor[report.Report]())
 }
 
 func check(t *testing.T, where string, s *schema, typ reflect.Type) {

@@ -726,3 +726,6 @@ func (a *Archive) DistInfo() (string, error) {
 	}
 	return found, nil
 }
+
+// Bytes are the file's.
+func (a *Archive) Bytes() io.ReaderAt { return a.r }

@@ -650,6 +650,13 @@ def _():
     return {n.replace("licenses/LICENSE", "LICENSE"): d for n, d in files.items()}, files
 
 
+@pair("another-release", "setuptools 80.9.0: version 1.1 of the project, with a changed module, against 1.0; the code stays unexplained", "another-release")
+def _():
+    a = project(version='version = "1.1"')
+    name = next(n for n in a if n.endswith("core.py"))
+    return build(SETUPTOOLS, a | {name: a[name] + "\n\ndef added():\n    return 1\n"}), build(SETUPTOOLS)
+
+
 @pair("license-files-more", "setuptools 80.9.0: AUTHORS is taken for a licence file, against a tree without it", "license-files", "missing-from-sdist")
 def _():
     return build(SETUPTOOLS, project() | {"AUTHORS": "Ada Example <ada@example.org>\n"}), build(SETUPTOOLS)
@@ -1180,7 +1187,7 @@ def _():
     return natives(*(shared(EXT, INCLUDE, "-frecord-gcc-switches", *f) for f in (["-fno-strict-aliasing"], [])))
 
 
-@pair("cpu-native", f"{G12} -g -O3 with -march=skylake-avx512 against -march=haswell, as -march=native does on two machines", "cpu", "compiler-flags")
+@pair("cpu-native", f"{G12} -g -O3 with -march=skylake-avx512 against -march=haswell, as -march=native does on two machines", "compiler-flags", "cpu")
 def _():
     return natives(*(shared(LIB, "-g", "-O3", f"-march={m}") for m in ("skylake-avx512", "haswell")))
 

@@ -3,20 +3,25 @@ package cli
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/compare/tree"
+	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/store"
+	"github.com/truewheel/truewheel/report"
 	"github.com/truewheel/truewheel/wheel"
 	"github.com/truewheel/truewheel/wheel/deflate"
 )
@@ -25,35 +30,62 @@ type diffOptions struct {
 	common
 	envelope      string
 	writeEnvelope string
+	file          string
+	sdist         bool
 	json          bool
+	markdown      bool
+	html          string
 	full          bool
+	member        string
+	depth         int
+	memory        int64
+	timeout       time.Duration
 }
 
 func (a *app) newDiffCommand() *cobra.Command {
 	var o diffOptions
 	cmd := &cobra.Command{
-		Use:   "diff REBUILT SUBJECT",
-		Short: "Compare two wheels, byte for byte",
-		Long: `diff compares a rebuilt wheel with a published one. Equal bytes are equal; when
-only the container differs it says whether an inert envelope turns one into the
-other. With --envelope it proves what a published envelope claims: the contents
-of REBUILT packed in it are SUBJECT, byte for byte.
+		Use:   "diff PUBLISHED REBUILT",
+		Short: "Say in what two wheels, archives or directories differ, and why",
+		Long: `diff compares two wheels, sdists, zip or tar archives, directories or files. Each
+side is a path, a URL, or NAME==VERSION. It names the causes first, each with
+its evidence and the fix, then what has no cause; what follows from other
+differences is folded. Nothing is normalised: equal means equal bytes.
+
+Compiled code (ELF, Mach-O, PE) is compared by sections, symbols, libraries,
+notes, and by function, so that code that only moved is not a change.
+
+When only the container of two wheels differs, diff says whether an inert
+envelope turns REBUILT into PUBLISHED. With --envelope it proves what a
+published envelope claims: the contents of one file packed in it are the other,
+byte for byte. The two files may be given in any order then.
 
 Exit codes: 0 equal, or equal after replaying the envelope; 3 differs; 1 could
 not tell; 2 wrong usage.`,
-		Example: `  truewheel diff dist/demo-1.0-py3-none-any.whl demo-1.0-py3-none-any.whl
+		Example: `  truewheel diff demo-1.0-py3-none-any.whl dist/demo-1.0-py3-none-any.whl
+  truewheel diff numpy==2.3.4 numpy==2.3.5
+  truewheel diff --html diff.html A.whl B.whl
+  truewheel diff --full --member '*_umath*' A.whl B.whl
   truewheel diff --envelope E.json rebuilt.whl published.whl`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, given []string) error {
 			return a.diff(cmd.Context(), &o, given[0], given[1])
 		},
 	}
+	o.common.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.envelope, "envelope", "", "prove SUBJECT by this envelope `file`")
-	f.StringVar(&o.writeEnvelope, "write-envelope", "", "write the envelope that turns REBUILT into SUBJECT to `file`")
-	f.BoolVar(&o.json, "json", false, "print JSON")
-	f.BoolVar(&o.full, "full", false, "list all differences")
-	o.registerLimits(cmd)
+	f.StringVar(&o.envelope, "envelope", "", "prove the published file by this envelope `file`")
+	f.StringVar(&o.writeEnvelope, "write-envelope", "", "write the envelope that turns REBUILT into PUBLISHED to `file`")
+	f.StringVar(&o.file, "file", "", "of a release with several wheels the one whose name fits this `pattern`")
+	f.BoolVar(&o.sdist, "sdist", false, "of a release the sdist, not a wheel")
+	f.BoolVar(&o.json, "json", false, "print JSON (truewheel.diff/1)")
+	f.BoolVar(&o.markdown, "markdown", false, "print Markdown, for an issue or a step summary")
+	f.StringVar(&o.html, "html", "", "write a page to `file`")
+	f.BoolVar(&o.full, "full", false, "everything: all differences, unified diffs, all changed functions")
+	f.StringVar(&o.member, "member", "", "look only into members that fit this `pattern`, and with --full show all of them")
+	f.IntVar(&o.depth, "depth", 4, "how deep archives within archives are read")
+	f.Int64Var(&o.memory, "max-memory", 512<<20, "memory to use, in `bytes`; what is too large for it is compared as bytes")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Minute, "give up after this time")
 	return cmd
 }
 
@@ -65,67 +97,179 @@ type wheelFile struct {
 }
 
 func (c *common) open(name string) (*wheelFile, error) {
+	s, err := openSide(name)
+	if err != nil {
+		return nil, err
+	}
+	w, err := wheel.Open(filepath.Base(name), s.file, s.Size, c.wheelLimits())
+	if err != nil {
+		return nil, errors.Join(err, s.file.Close())
+	}
+	return &wheelFile{w, s.SHA256, s.file}, nil
+}
+
+// a diffSide is one of the two things that are compared.
+type diffSide struct {
+	report.Side
+	file *os.File // nil for a directory
+	tree *tree.Tree
+}
+
+func openSide(name string) (*diffSide, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
-	h := sha256.New()
-	size, err := io.Copy(h, f)
+	sum, size, err := sha256Of(f)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("read %s: %w", name, err), f.Close())
 	}
-	a, err := wheel.Open(filepath.Base(name), f, size, c.wheelLimits())
-	if err != nil {
-		return nil, errors.Join(err, f.Close())
-	}
-	return &wheelFile{a, hex.EncodeToString(h.Sum(nil)), f}, nil
+	return &diffSide{Side: report.Side{Name: filepath.Base(name), SHA256: sum, Size: size}, file: f}, nil
 }
 
-func (a *app) diff(ctx context.Context, o *diffOptions, rebuiltName, subjectName string) error {
-	rebuilt, err := o.open(rebuiltName)
-	if err != nil {
-		return err
+func (s *diffSide) close() {
+	if s.tree != nil {
+		_ = s.tree.Close()
 	}
-	defer rebuilt.file.Close()
+	if s.file != nil {
+		_ = s.file.Close()
+	}
+}
+
+// read opens what text names.
+func (a *app) side(ctx context.Context, o *diffOptions, text, other string) (*diffSide, error) {
+	local, name := text, filepath.Base(text)
+	info, err := os.Stat(text)
+	if err != nil && (strings.Contains(text, "==") || strings.Contains(text, "://") || strings.HasPrefix(text, "pkg:")) {
+		if local, name, err = a.fetched(ctx, o, text, other); err != nil {
+			return nil, err
+		}
+		info, err = os.Stat(local)
+	}
+	if err != nil {
+		return nil, err
+	}
+	lim := tree.Limits{MaxSize: o.maxSize}
+	if info.IsDir() {
+		t, err := tree.Directory(ctx, local, lim)
+		if err != nil {
+			return nil, err
+		}
+		return &diffSide{Side: report.Side{Name: name, Kind: "directory"}, tree: t}, nil
+	}
+	s, err := openSide(local)
+	if err != nil {
+		return nil, err
+	}
+	s.Name = name
+	s.tree, err = tree.Open(ctx, name, s.file, s.Size, lim)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", text, err), s.file.Close())
+	}
+	s.Kind = s.tree.Kind
+	return s, nil
+}
+
+// fetched gets what a URL or NAME==VERSION names; of several wheels the one
+// whose tags are those of the other side.
+func (a *app) fetched(ctx context.Context, o *diffOptions, text, other string) (local, name string, err error) {
+	client, err := a.client(ctx, &o.common)
+	if err != nil {
+		return "", "", err
+	}
+	if strings.Contains(text, "://") {
+		local, _, err = client.FetchURL(ctx, text, "")
+		return local, path.Base(strings.SplitN(text, "?", 2)[0]), err
+	}
+	f, err := rebuild.File(ctx, client, text, rebuild.Like{Pattern: o.file, Sdist: o.sdist, Name: path.Base(other)})
+	var usage *rebuild.NoFileError
+	if err != nil && !errors.As(err, &usage) {
+		if _, _, bad := rebuild.ParseRelease(text); bad != nil {
+			return "", "", &usageError{bad}
+		}
+	}
+	if err != nil {
+		return "", "", err
+	}
+	local, err = client.Fetch(ctx, f)
+	return local, f.Filename, err
+}
+
+func (a *app) diff(ctx context.Context, o *diffOptions, publishedName, rebuiltName string) error {
+	switch {
+	case o.json && o.markdown:
+		return usage("--json and --markdown are two forms of one output")
+	case o.memory < 16<<20:
+		return usage("--max-memory %d: at least 16 MiB are needed", o.memory)
+	case o.depth < 1 || o.depth > 16:
+		return usage("--depth %d is not between 1 and 16", o.depth)
+	}
+	if _, err := path.Match(o.member, ""); err != nil {
+		return usage("--member %q is no pattern", o.member)
+	}
+	debug.SetMemoryLimit(o.memory)
+	debug.SetGCPercent(50)
+	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not done after %s (--timeout)", o.timeout))
+	defer cancel()
 	encoders, err := deflate.New(ctx)
 	if err != nil {
 		return err
 	}
 	defer encoders.Close(ctx)
 	if o.envelope != "" {
-		return a.prove(ctx, o, rebuilt, subjectName, encoders)
+		return a.prove(ctx, o, publishedName, rebuiltName, encoders)
 	}
-	subject, err := o.open(subjectName)
+	published, err := a.side(ctx, o, publishedName, rebuiltName)
 	if err != nil {
 		return err
 	}
-	defer subject.file.Close()
-	// The names on disk are the caller's; what is compared is the wheels.
-	rebuilt.Filename = subject.Filename
-	res, err := compare.Wheels(ctx, subject.Archive, rebuilt.Archive, compare.Options{
-		Scalar: true, SubjectSHA256: subject.sha256, RebuiltSHA256: rebuilt.sha256, Encoders: encoders,
-	})
+	defer published.close()
+	rebuilt, err := a.side(ctx, o, rebuiltName, published.Name)
 	if err != nil {
 		return err
 	}
-	var envelope []byte
-	if res.Envelope != nil {
-		if envelope, err = res.Envelope.Marshal(); err != nil {
+	defer rebuilt.close()
+	options := compare.Options{
+		Scalar: true, SubjectSHA256: published.SHA256, RebuiltSHA256: rebuilt.SHA256, Encoders: encoders,
+		Full: o.full || o.html != "", Disassemble: 25, Member: o.member, Depth: o.depth, MaxMemory: o.memory, Workers: min(2, runtime.GOMAXPROCS(0)),
+	}
+	if o.member != "" {
+		options.Disassemble = -1
+	}
+	if !o.full && o.html == "" {
+		options.Disassemble = 0
+	}
+	res, err := o.compared(ctx, published, rebuilt, options)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+			return fmt.Errorf("compare %s with %s: %w", published.Name, rebuilt.Name, cause)
+		}
+		return err
+	}
+	if o.writeEnvelope != "" {
+		if err := writeEnvelope(o.writeEnvelope, res); err != nil {
 			return err
 		}
-		if o.writeEnvelope != "" {
-			if err := store.WriteFile(o.writeEnvelope, envelope); err != nil {
-				return fmt.Errorf("write envelope: %w", err)
-			}
+	}
+	d := report.NewDiff(published.Side, rebuilt.Side, res)
+	if o.html != "" {
+		var page bytes.Buffer
+		if err := diffPage(&page, d); err != nil {
+			return err
+		}
+		if err := store.WriteFile(o.html, page.Bytes()); err != nil {
+			return fmt.Errorf("write page: %w", err)
 		}
 	}
-	if o.json {
-		err = json.NewEncoder(a.stdout).Encode(map[string]any{
-			"schema": "truewheel.diff/1", "verdict": diffWord(res.Verdict), "members": res.Members, "equal": res.Equal,
-			"differences": nonNil(res.Differences), "unexplained": res.Unexplained(), "replayed": res.Replayed,
-		})
-	} else {
-		a.printDiff(res, o.full)
+	switch {
+	case o.json:
+		enc := json.NewEncoder(a.stdout)
+		enc.SetEscapeHTML(false)
+		err = enc.Encode(d)
+	case o.markdown:
+		_, err = io.WriteString(a.stdout, diffMarkdown(d, o.full))
+	default:
+		a.printDiff(d, o)
 	}
 	if err != nil {
 		return err
@@ -133,39 +277,66 @@ func (a *app) diff(ctx context.Context, o *diffOptions, rebuiltName, subjectName
 	return exit(exitCode(res.Verdict))
 }
 
-func nonNil(d []compare.Difference) []compare.Difference {
-	if d == nil {
-		return []compare.Difference{}
+// compared compares two wheels as such when both are; else as trees.
+func (o *diffOptions) compared(ctx context.Context, published, rebuilt *diffSide, options compare.Options) (*compare.Result, error) {
+	x, y := compare.Side{Name: published.Name, Tree: published.tree}, compare.Side{Name: rebuilt.Name, Tree: rebuilt.tree}
+	if published.Kind != "wheel" || rebuilt.Kind != "wheel" || o.member != "" {
+		if published.SHA256 == rebuilt.SHA256 && published.SHA256 != "" {
+			return &compare.Result{Verdict: compare.Reproduced, Members: len(published.tree.Members), Equal: len(published.tree.Members)}, nil
+		}
+		res, err := compare.Trees(ctx, x, y, options)
+		if err == nil && res.Verdict == compare.Reproduced && published.SHA256 != rebuilt.SHA256 && published.SHA256 != "" && rebuilt.SHA256 != "" && o.member == "" {
+			res.Verdict = compare.Differs
+			res.Differences = append(res.Differences, compare.Difference{Kind: "container", Where: "bytes", Detail: "members are equal; the archives differ in what is not read here: compression or padding"})
+		}
+		return res, err
 	}
-	return d
+	a, err := wheel.Open(published.Name, published.file, published.Size, o.wheelLimits())
+	var b *wheel.Archive
+	if err == nil {
+		b, err = wheel.Open(rebuilt.Name, rebuilt.file, rebuilt.Size, o.wheelLimits())
+	}
+	if err != nil {
+		// An unsafe wheel can be compared; it can't be replayed.
+		res, err2 := compare.Trees(ctx, x, y, options)
+		if err2 != nil {
+			return nil, err2
+		}
+		if res.Verdict == compare.Reproduced && published.SHA256 != rebuilt.SHA256 {
+			res.Verdict = compare.Differs
+			res.Differences = append(res.Differences, compare.Difference{Kind: "container", Where: "bytes", Cause: "zip-writer", Detail: "members are equal, the archives are not"})
+		}
+		res.Notes = append(res.Notes, "not a safe wheel: "+err.Error())
+		return res, nil
+	}
+	if published.Name != rebuilt.Name && sameRelease(published.Name, rebuilt.Name) {
+		b.Filename = a.Filename // the names on disk are the caller's; what is compared is the wheels
+	}
+	return compare.Wheels(ctx, a, b, options)
 }
 
-// diffWord: of two files nobody knows how they were built, so equal bytes are just that.
-func diffWord(v compare.Verdict) string {
-	switch v {
-	case compare.Reproduced:
-		return "equal"
-	case compare.Replayed:
-		return "replayable"
-	}
-	return string(v)
+// sameRelease reports whether a name on disk is no wheel's name that would tell of another release or tag.
+func sameRelease(a, b string) bool {
+	return strings.Count(strings.TrimSuffix(a, ".whl"), "-") < 4 || strings.Count(strings.TrimSuffix(b, ".whl"), "-") < 4
 }
 
-func (a *app) printDiff(res *compare.Result, full bool) {
-	switch res.Verdict {
-	case compare.Reproduced:
-		fmt.Fprintf(a.stdout, "%s  same sha256\n", a.paint(green, "EQUAL"))
-	case compare.Replayed:
-		fmt.Fprintf(a.stdout, "%s  same names and contents; an inert envelope makes the same bytes: %s\n", a.paint(green, "REPLAYABLE"), strings.Join(res.Replayed, ", "))
-	default:
-		fmt.Fprintf(a.stdout, "%s  %d of %d members equal, %s, %s\n", a.paint(yellow, "DIFFERS"), res.Equal, res.Members,
-			count(len(groups(res.Differences)), "cause"), unexplained(res.Unexplained()))
-		printDifferences(a.stdout, res.Differences, full)
+func writeEnvelope(name string, res *compare.Result) error {
+	if res.Envelope == nil {
+		return fmt.Errorf("write envelope %s: there is none: the files %s", name, map[bool]string{true: "are equal", false: "differ"}[res.Verdict == compare.Reproduced])
 	}
+	data, err := res.Envelope.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := store.WriteFile(name, data); err != nil {
+		return fmt.Errorf("write envelope: %w", err)
+	}
+	return nil
 }
 
-// prove replays an envelope and compares the result with the subject.
-func (a *app) prove(ctx context.Context, o *diffOptions, rebuilt *wheelFile, subjectName string, enc wheel.Encoders) error {
+// prove replays an envelope and compares the result with the published file:
+// the one whose sha256 the envelope names, in whichever place it was given.
+func (a *app) prove(ctx context.Context, o *diffOptions, rebuiltName, subjectName string, enc wheel.Encoders) error {
 	data, err := os.ReadFile(o.envelope)
 	if err != nil {
 		return err
@@ -174,6 +345,17 @@ func (a *app) prove(ctx context.Context, o *diffOptions, rebuilt *wheelFile, sub
 	if err != nil {
 		return fmt.Errorf("%s: %w", o.envelope, err)
 	}
+	if s, err := openSide(rebuiltName); err == nil {
+		if s.SHA256 == e.SHA256 {
+			rebuiltName, subjectName = subjectName, rebuiltName
+		}
+		s.close()
+	}
+	rebuilt, err := o.open(rebuiltName)
+	if err != nil {
+		return err
+	}
+	defer rebuilt.file.Close()
 	subject, err := os.Open(subjectName)
 	if err != nil {
 		return err

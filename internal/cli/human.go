@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -71,31 +72,8 @@ func firstLine(s string) string {
 	return s
 }
 
-// A causeGroup is a cause with the differences it has.
-type causeGroup struct {
-	name        string
-	differences []compare.Difference
-}
-
-// causes groups the differences that have one, those that touch most first.
-func causes(rep *report.Report) []causeGroup { return groups(rep.Differences) }
-
-func groups(differences []compare.Difference) []causeGroup {
-	var out []causeGroup
-	for _, d := range differences {
-		if d.Cause == "" || d.Cause == compare.Consequence {
-			continue
-		}
-		i := slices.IndexFunc(out, func(g causeGroup) bool { return g.name == d.Cause })
-		if i < 0 {
-			i = len(out)
-			out = append(out, causeGroup{name: d.Cause})
-		}
-		out[i].differences = append(out[i].differences, d)
-	}
-	slices.SortStableFunc(out, func(a, b causeGroup) int { return cmp.Compare(len(b.differences), len(a.differences)) })
-	return out
-}
+// causes groups the differences that have one.
+func causes(rep *report.Report) []compare.Group { return compare.Causes(rep.Differences) }
 
 // printReport is the human report: at most a screen.
 func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
@@ -192,14 +170,16 @@ func inputs(recipe []report.Input) string {
 	return strings.Join(parts, "   ")
 }
 
-// printDifferences lists causes, then what has none, then consequences.
+// printDifferences lists causes, then what has none; consequences are folded.
 func printDifferences(w io.Writer, differences []compare.Difference, full bool) {
-	for _, g := range groups(differences) {
-		fmt.Fprintf(w, "  %-20s %s: %s\n", g.name, count(len(g.differences), "difference"), printable(g.differences[0].Detail))
-		if fix := compare.Fix(g.name); fix != "" {
-			fmt.Fprintf(w, "  %-20s fix in the project: %s\n", "", fix)
+	for _, g := range compare.Causes(differences) {
+		fmt.Fprintf(w, "  %-20s %s: %s   (%s)\n", g.Cause.Name, touched(g), printable(clipped(g.Evidence(), full)), likely(g.Sure))
+		if g.Cause.Fix != "" {
+			fmt.Fprintf(w, "  %-20s fix in the project: %s\n", "", g.Cause.Fix)
 		}
-		printMembers(w, g.differences, full)
+		if g.Differences[0].Member != "" || len(g.Differences) > 1 || full {
+			printMembers(w, g.Differences, full, 3)
+		}
 	}
 	var rest, consequences []compare.Difference
 	for _, d := range differences {
@@ -212,16 +192,65 @@ func printDifferences(w io.Writer, differences []compare.Difference, full bool) 
 	}
 	if len(rest) > 0 {
 		fmt.Fprintf(w, "  %-20s %s\n", "unexplained", count(len(rest), "difference"))
-		printMembers(w, rest, full)
+		printMembers(w, rest, full, maxListed)
 	}
-	for _, d := range consequences {
-		fmt.Fprintf(w, "  %-20s %s\n", d.Cause, printable(d.Detail))
+	if len(consequences) > 0 {
+		fmt.Fprintf(w, "  %-20s %s\n", "consequences", printable(folded(consequences)))
+		if full {
+			printMembers(w, consequences, true, 0)
+		}
 	}
 }
 
-func printMembers(w io.Writer, differences []compare.Difference, full bool) {
+// touched says what a cause touches.
+func touched(g compare.Group) string {
+	if g.Members == 1 && g.Differences[0].Member == "" {
+		return "the archive"
+	}
+	return count(g.Members, "member")
+}
+
+// folded says of consequences how many there are of each kind.
+func folded(ds []compare.Difference) string {
+	var names []string
+	n := map[string]int{}
+	for _, d := range ds {
+		name := d.Where
+		switch {
+		case strings.HasSuffix(d.Member, ".dist-info/RECORD"):
+			name = "RECORD (" + d.Detail + ")"
+		case d.Kind == "renamed":
+			name = "names with the version"
+		case name == "":
+			name = d.Member
+		}
+		if n[name] == 0 {
+			names = append(names, name)
+		}
+		n[name]++
+	}
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(n[b], n[a]) })
+	for i, s := range names {
+		if n[s] > 1 {
+			names[i] = fmt.Sprintf("%s (%d)", s, n[s])
+		}
+	}
+	if k := len(names); k > 10 {
+		names = append(names[:10], fmt.Sprintf("and %d more kinds", k-10))
+	}
+	return strings.Join(names, ", ")
+}
+
+func clipped(s string, full bool) string {
+	if r := []rune(s); len(r) > 160 && !full {
+		return string(r[:160]) + "…"
+	}
+	return s
+}
+
+func printMembers(w io.Writer, differences []compare.Difference, full bool, most int) {
 	for i, d := range differences {
-		if i == maxListed && !full {
+		if i == most && !full {
 			fmt.Fprintf(w, "      …and %d more: --full lists all\n", len(differences)-i)
 			return
 		}
@@ -229,7 +258,11 @@ func printMembers(w io.Writer, differences []compare.Difference, full bool) {
 		if member == "" {
 			member = "(the archive)"
 		}
-		fmt.Fprintf(w, "      %-9s %s   %s\n", d.Kind, printable(member), printable(d.Detail))
+		where := ""
+		if d.Where != "" {
+			where = d.Where + ": "
+		}
+		fmt.Fprintf(w, "      %-9s %s   %s\n", d.Kind, printable(member), printable(clipped(where+d.Detail, full)))
 	}
 }
 
@@ -248,18 +281,15 @@ func (a *app) summary(reports []*report.Report) {
 	}
 	proven := counts[compare.Reproduced] + counts[compare.Replayed]
 	fmt.Fprintf(a.stdout, "%s. Proven: %.1f %%\n", strings.Join(parts, ", "), 100*float64(proven)/float64(max(1, len(reports))))
-	var causeCount []causeGroup
+	inWheels := map[string]int{}
 	for _, r := range reports {
 		for _, g := range causes(r) {
-			i := slices.IndexFunc(causeCount, func(c causeGroup) bool { return c.name == g.name })
-			if i < 0 {
-				i = len(causeCount)
-				causeCount = append(causeCount, causeGroup{name: g.name})
-			}
-			causeCount[i].differences = append(causeCount[i].differences, g.differences[0])
+			inWheels[g.Cause.Name]++
 		}
 	}
-	for _, g := range causeCount {
-		fmt.Fprintf(a.stdout, "  %-20s in %s\n", g.name, count(len(g.differences), "wheel"))
+	names := slices.Sorted(maps.Keys(inWheels))
+	slices.SortStableFunc(names, func(a, b string) int { return cmp.Compare(inWheels[b], inWheels[a]) })
+	for _, name := range names {
+		fmt.Fprintf(a.stdout, "  %-20s in %s\n", name, count(inWheels[name], "wheel"))
 	}
 }

@@ -1,6 +1,7 @@
 package rebuild
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -282,4 +283,47 @@ func Unfound(text string, err error) *report.Report {
 		Verdict: compare.Failed, Failure: &report.Failure{Class: "fetch", Detail: err.Error()}, Isolation: "none",
 		Recipe: []report.Input{}, Tries: []report.Try{}, Differences: []compare.Difference{},
 	}
+}
+
+// Like says which file of a release is meant by what it is to be like.
+type Like struct {
+	Pattern string // path.Match against the file name; "" any
+	Sdist   bool
+	Name    string // of another file: of several wheels the one with its tags
+}
+
+// File picks one file of NAME==VERSION.
+func File(ctx context.Context, c *index.Client, text string, like Like) (pypi.File, error) {
+	name, version, err := ParseRelease(text)
+	if err != nil {
+		return pypi.File{}, err
+	}
+	page, err := c.Page(ctx, name)
+	if err != nil {
+		return pypi.File{}, err
+	}
+	files, sdists := page.Release(name, version)
+	if like.Sdist || len(files) == 0 || strings.HasSuffix(like.Name, ".tar.gz") {
+		files = sdists
+	}
+	if like.Pattern != "" {
+		files = slices.DeleteFunc(files, func(f pypi.File) bool { ok, err := path.Match(like.Pattern, f.Filename); return !ok || err != nil })
+	}
+	if len(files) == 0 {
+		return pypi.File{}, &NoFileError{fmt.Sprintf("the index has no such file of %s==%s", name, version)}
+	}
+	tags := func(name string) string {
+		parts := strings.Split(strings.TrimSuffix(name, ".whl"), "-")
+		return strings.Join(parts[max(0, len(parts)-3):], "-")
+	}
+	// Of those alike the newest Python that has no free threads or the like.
+	slices.SortStableFunc(files, func(a, b pypi.File) int {
+		return cmp.Or(cmp.Compare(rank(b.Filename), rank(a.Filename)), cmp.Compare(b.Filename, a.Filename))
+	})
+	for _, f := range files {
+		if tags(f.Filename) == tags(like.Name) {
+			return f, nil
+		}
+	}
+	return files[0], nil
 }
