@@ -6,7 +6,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 20m
 BIN = bin/truewheel
 
-.PHONY: all build rebuild test lint vuln unit cross fuzz e2e bench hostile docs runtime clean
+.PHONY: all build rebuild test lint vuln unit cross fuzz e2e bench bench-diff hostile docs runtime clean
 
 all: build
 
@@ -50,6 +50,15 @@ e2e: build
 # The table of docs/bench.md, and bench/results.tsv. Lists: LISTS="a.tsv b.tsv".
 bench: build
 	bench/bench.py --truewheel $(BIN) $(BENCHFLAGS) $(LISTS)
+
+# diff against diffoscope, on pairs made from published wheels: bench/diff.md.
+# Installs diffoscope and the compilers of the pairs from Debian's packages.
+MAKE_PAIRS ?= ../shared/bench/make_pairs.py
+PAIRS ?= /var/tmp/truewheel-pairs
+bench-diff: build
+	command -v diffoscope gcc-11 gcc-12 >/dev/null || apt-get install -y -qq diffoscope-minimal gcc-11 gcc-12 python3-dev
+	test -e $(PAIRS)/manifest.tsv || python3 $(MAKE_PAIRS) $(PAIRS) --native
+	bench/diff.py --truewheel $(abspath $(BIN)) --pairs $(PAIRS) --markdown bench/diff.md
 
 # An OCI runtime, where the packages are Debian's and we are root.
 runtime:

@@ -8,5 +8,5 @@ n=$(printf '%s\n' "$targets" | wc -l)
 each=$((total / n))
 test "$each" -gt 0 || each=1
 printf '%s\n' "$targets" | while read -r dir name; do
-	go test -run '^$' -fuzz "^$name\$" -fuzztime "${each}s" -parallel 2 "./$dir" | tail -n 1
+	go test -run '^$' -fuzz "^$name\$" -fuzztime "${each}s" -fuzzminimizetime 20x -parallel 2 "./$dir" | tail -n 1
 done

@@ -217,6 +217,10 @@ func making(im *native.Image) []string {
 	return out
 }
 
+// maxShown bounds the functions that are disassembled without being asked for
+// one by one, in bytes.
+const maxShown = 2 << 10
+
 // functions counts the changes, names them when asked to, and disassembles some.
 func (c *comparison) functions(i int, a, b *native.Image, fs *native.Functions, d *Difference) *Functions {
 	if fs == nil {
@@ -236,7 +240,7 @@ func (c *comparison) functions(i int, a, b *native.Image, fs *native.Functions, 
 			f.Rebuilt = fmt.Sprintf("%#x, %d bytes", ch.B.Addr, ch.B.Size)
 		}
 		if ch.Kind == "changed" {
-			if c.o.Disassemble < 0 || shown < c.o.Disassemble {
+			if c.o.Disassemble < 0 || shown < c.o.Disassemble && max(ch.A.Size, ch.B.Size) <= maxShown {
 				shown++
 				f.Disassembly = text.Unified([]byte(a.Disassemble(ch.A)), []byte(b.Disassemble(ch.B)))
 			} else {

@@ -1,7 +1,6 @@
 package compare
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -13,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -38,7 +38,8 @@ type comparison struct {
 	found [][]Difference
 	notes [][]string
 	made  [][]Native
-	equal []bool
+	equal []bool // contents
+	alike []bool // streams as stored, too
 }
 
 func trees(ctx context.Context, a, b Side, o Options) (*Result, error) {
@@ -57,6 +58,7 @@ func (c *comparison) run(ctx context.Context) (*Result, error) {
 	c.pairs = align(c.a.Tree, c.b.Tree)
 	n := len(c.pairs)
 	c.found, c.notes, c.made, c.equal = make([][]Difference, n), make([][]string, n), make([][]Native, n), make([]bool, n)
+	c.alike = make([]bool, n)
 	g, within := errgroup.WithContext(ctx)
 	g.SetLimit(max(1, c.o.Workers))
 	for i := range c.pairs {
@@ -208,7 +210,8 @@ func (c *comparison) pair(ctx context.Context, i int) error {
 		add(onlyRebuilt(p.b))
 		return nil
 	}
-	same, err := equal(p.a, p.b)
+	same, alike, err := equal(p.a, p.b)
+	c.alike[i] = alike
 	if err != nil {
 		if ctx.Err() != nil {
 			return ctx.Err()
@@ -227,43 +230,47 @@ func (c *comparison) pair(ctx context.Context, i int) error {
 	return ctx.Err()
 }
 
-// equal compares contents: by streams as stored where that tells, else by reading both.
-func equal(a, b *tree.Member) (bool, error) {
+// equal compares contents: by streams as stored where that tells (alike), else
+// by reading both.
+func equal(a, b *tree.Member) (same, alike bool, err error) {
 	if a.Link != b.Link || a.Size != b.Size || a.CRC32 != 0 && b.CRC32 != 0 && a.CRC32 != b.CRC32 {
-		return false, nil
+		return false, false, nil
 	}
 	if a.Stored == b.Stored {
 		if x, ok := a.Raw(); ok {
 			if y, ok := b.Raw(); ok {
 				if same, err := sameBytes(x, y); err == nil && same {
-					return true, nil
+					return true, true, nil
 				}
 			}
 		}
 	}
 	x, err := a.Open()
 	if err != nil {
-		return false, fmt.Errorf("read %q: %w", a.Name, err)
+		return false, false, fmt.Errorf("read %q: %w", a.Name, err)
 	}
 	defer x.Close()
 	y, err := b.Open()
 	if err != nil {
-		return false, fmt.Errorf("read %q: %w", b.Name, err)
+		return false, false, fmt.Errorf("read %q: %w", b.Name, err)
 	}
 	defer y.Close()
-	same, err := sameBytes(x, y)
-	if err != nil {
-		return false, fmt.Errorf("read %q: %w", a.Name, err)
+	if same, err = sameBytes(x, y); err != nil {
+		return false, false, fmt.Errorf("read %q: %w", a.Name, err)
 	}
-	return same, nil
+	return same, false, nil
 }
 
+// buffers are two of 32 KiB.
+var buffers = sync.Pool{New: func() any { return new([2][32 << 10]byte) }}
+
 func sameBytes(a, b io.Reader) (bool, error) {
-	x, y := bufio.NewReaderSize(a, 64<<10), bufio.NewReaderSize(b, 64<<10)
-	p, q := make([]byte, 32<<10), make([]byte, 32<<10)
+	both, _ := buffers.Get().(*[2][32 << 10]byte)
+	defer buffers.Put(both)
+	p, q := both[0][:], both[1][:]
 	for {
-		n, err := io.ReadFull(x, p)
-		m, err2 := io.ReadFull(y, q)
+		n, err := io.ReadFull(a, p)
+		m, err2 := io.ReadFull(b, q)
 		if n != m || !bytes.Equal(p[:n], q[:m]) {
 			return false, nil
 		}

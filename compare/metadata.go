@@ -272,14 +272,17 @@ func (c *comparison) record(a, b []byte, add func(cause.Finding)) {
 		s, _, _ := strings.Cut(line, ",")
 		return s
 	}
+	named := map[string]bool{}
+	for _, line := range slices.Concat(minus, plus) {
+		named[name(line)] = true
+	}
 	touched := map[string]bool{}
-	for i, p := range c.pairs {
-		if p.a != nil && p.b != nil && !p.renamed && c.sameNow(i) {
+	for _, p := range c.pairs {
+		x, y := memberName(p, true), memberName(p, false)
+		if !named[x] && !named[y] || p.a != nil && p.b != nil && !p.renamed && sameNow(p) {
 			continue
 		}
-		for _, m := range []string{memberName(p, true), memberName(p, false)} {
-			touched[m] = true
-		}
+		touched[x], touched[y] = true, true
 	}
 	var odd []string
 	for _, line := range slices.Concat(minus, plus) {
@@ -340,7 +343,7 @@ func memberName(p pair, first bool) string {
 }
 
 // sameNow compares a member on the spot, since others are looked into at the same time.
-func (c *comparison) sameNow(i int) bool {
-	same, err := equal(c.pairs[i].a, c.pairs[i].b)
+func sameNow(p pair) bool {
+	same, _, err := equal(p.a, p.b)
 	return err == nil && same
 }

@@ -190,6 +190,10 @@ func (a *Archive) inLocalOrder() error {
 
 // sameContents maps the names of subject's files to rebuilt's entries, all equal.
 func sameContents(ctx context.Context, subject, rebuilt *Archive) (map[string]int, error) {
+	at := rebuilt.files()
+	if same, err := sameStreams(ctx, subject, rebuilt, at); err != nil || same {
+		return at, err
+	}
 	x, err := subject.Sums(ctx)
 	if err != nil {
 		return nil, err
@@ -198,7 +202,6 @@ func sameContents(ctx context.Context, subject, rebuilt *Archive) (map[string]in
 	if err != nil {
 		return nil, err
 	}
-	at := rebuilt.files()
 	n := 0
 	for i, e := range subject.Entries {
 		if e.IsDir() {
@@ -220,6 +223,33 @@ func sameContents(ctx context.Context, subject, rebuilt *Archive) (map[string]in
 }
 
 // files maps names to indexes, directories left out.
+// sameStreams reports whether all files are the same as stored, which tells
+// without inflating them that their contents are.
+func sameStreams(ctx context.Context, subject, rebuilt *Archive, at map[string]int) (bool, error) {
+	n := 0
+	for i, e := range subject.Entries {
+		if e.IsDir() {
+			continue
+		}
+		n++
+		j, ok := at[e.Name]
+		if !ok {
+			return false, nil
+		}
+		if m := rebuilt.Entries[j]; m.Method != e.Method || m.Size != e.Size || m.CRC32 != e.CRC32 {
+			return false, nil
+		}
+		same, err := equalStreams(subject.Stream(i), rebuilt.Stream(j))
+		if err != nil || !same {
+			return false, err
+		}
+		if err := ctx.Err(); err != nil {
+			return false, err
+		}
+	}
+	return n == len(at), nil
+}
+
 func (a *Archive) files() map[string]int {
 	at := make(map[string]int, len(a.Entries))
 	for i, e := range a.Entries {

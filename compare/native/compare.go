@@ -83,13 +83,14 @@ func (c *comparison) cover(sections ...string) {
 
 // sections finds which differ.
 func (c *comparison) sections() {
-	byName := func(im *Image) (names []string, at map[string]*Section) {
-		at = map[string]*Section{}
+	byName := func(im *Image) ([]string, map[string]*Section) {
+		var names []string
+		at, seen := map[string]*Section{}, map[string]int{}
 		for i := range im.Sections {
 			s := &im.Sections[i]
 			name := s.Name
-			for n := 2; at[name] != nil; n++ {
-				name = fmt.Sprintf("%s#%d", s.Name, n)
+			if seen[s.Name]++; seen[s.Name] > 1 {
+				name = fmt.Sprintf("%s#%d", s.Name, seen[s.Name])
 			}
 			at[name] = s
 			names = append(names, name)
@@ -175,8 +176,12 @@ func (c *comparison) layout() string {
 	}
 	x, y := loaded(c.a), loaded(c.b)
 	common := func(l, of []string) (out []string) {
+		has := map[string]bool{}
+		for _, s := range of {
+			has[s] = true
+		}
 		for _, s := range l {
-			if slices.Contains(of, s) {
+			if has[s] {
 				out = append(out, s)
 			}
 		}
@@ -582,8 +587,8 @@ func directory(minus, plus []string) (from, to string) {
 		}
 	}
 	if best[0] == "" { // the directories themselves
-		for _, s := range minus {
-			for _, t := range plus {
+		for _, s := range minus[:min(50, len(minus))] {
+			for _, t := range plus[:min(50, len(plus))] {
 				if rooted(s) && rooted(t) && text.Classify(s, t, "", "") == "build-path" && !strings.ContainsAny(s+t, " \n") {
 					return s, t
 				}

@@ -34,12 +34,6 @@ func (im *Image) Disassemble(f Function) string {
 
 func (im *Image) instruction(b []byte, f Function, at uint64) (int, string) {
 	pc := f.Addr + at
-	symbol := func(target uint64) (string, uint64) {
-		if target-f.Addr < f.Size {
-			return "", 0
-		}
-		return im.describe(target), target
-	}
 	switch im.Machine {
 	case "arm64":
 		if len(b) < 4 {
@@ -57,13 +51,14 @@ func (im *Image) instruction(b []byte, f Function, at uint64) (int, string) {
 			text := fmt.Sprintf(".bytes % x", b[:own.length])
 			if own.field > 0 && own.length <= len(b) {
 				// The field is an address: say which, and leave its bytes out.
-				if name, _ := symbol(own.target(b, pc)); name != "" {
+				if target := own.target(b, pc); target-f.Addr >= f.Size {
+					name := im.describe(target)
 					text = fmt.Sprintf(".bytes % x # %s", append(append([]byte{}, b[:own.field]...), b[own.field+own.width:own.length]...), name)
 				}
 			}
 			return own.length, text
 		}
-		text := x86asm.GNUSyntax(in, pc, symbol)
+		text := x86asm.GNUSyntax(in, pc, nil)
 		if own.field > 0 {
 			if target := own.target(b, pc); target-f.Addr >= f.Size {
 				op, _, _ := strings.Cut(text, " ")

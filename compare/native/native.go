@@ -104,6 +104,7 @@ type Limits struct {
 }
 
 const (
+	maxImages    = 16
 	maxSections  = 1 << 14
 	maxSymbols   = 1 << 20
 	maxFunctions = 1 << 19
@@ -150,6 +151,16 @@ func Parse(b []byte, lim Limits) (images []*Image, err error) {
 		images, err = parseFat(b, lim)
 	default:
 		images, err = one(parseMachO(b, lim))
+	}
+	// Sections that lie over each other would be read again and again.
+	total := int64(0)
+	for _, im := range images {
+		for _, s := range im.Sections {
+			total += int64(len(s.Bytes))
+		}
+	}
+	if total > 4*int64(len(b))+8*lim.MaxDebug || len(images) > maxImages {
+		return nil, fmt.Errorf("read native code: sections of %d bytes in %d", total, len(b))
 	}
 	for _, im := range images {
 		im.finish()
@@ -240,6 +251,7 @@ func (im *Image) arrange() {
 		// A name is better than none.
 		return pick(a.Name != "", 0, 1) - pick(b.Name != "", 0, 1)
 	})
+	im.Functions = slices.CompactFunc(im.Functions, func(a, b Function) bool { return a.Addr == b.Addr })
 	sections := slices.Clone(im.Sections)
 	slices.SortFunc(sections, func(a, b Section) int { return pick(a.Addr < b.Addr, -1, 1) })
 	var out []Function
@@ -255,7 +267,7 @@ func (im *Image) arrange() {
 				out = append(out, Function{Addr: at + uint64(skip), Size: uint64(len(code) - skip)})
 			}
 		}
-		for i < len(im.Functions) && im.Functions[i].Addr < s.Addr {
+		for i < len(im.Functions) && im.Functions[i].Addr < at {
 			i++
 		}
 		for ; i < len(im.Functions) && im.Functions[i].Addr < end; i++ {
@@ -264,11 +276,8 @@ func (im *Image) arrange() {
 				continue // within the one before
 			}
 			next := end
-			for j := i + 1; j < len(im.Functions); j++ {
-				if im.Functions[j].Addr > f.Addr {
-					next = min(end, im.Functions[j].Addr)
-					break
-				}
+			if j := i + 1; j < len(im.Functions) {
+				next = min(end, im.Functions[j].Addr)
 			}
 			if f.Size == 0 || f.Size > next-f.Addr {
 				f.Size = next - f.Addr

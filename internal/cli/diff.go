@@ -89,6 +89,18 @@ not tell; 2 wrong usage.`,
 	return cmd
 }
 
+// codeCache is where compiled encoders are kept; "" when there is no store.
+func (c *common) codeCache() string {
+	dir := c.cacheDir
+	if dir == "" {
+		var err error
+		if dir, err = store.DefaultDir(); err != nil {
+			return ""
+		}
+	}
+	return filepath.Join(dir, "tools", "encoders")
+}
+
 // wheelFile is an opened wheel.
 type wheelFile struct {
 	*wheel.Archive
@@ -207,11 +219,13 @@ func (a *app) diff(ctx context.Context, o *diffOptions, publishedName, rebuiltNa
 	if _, err := path.Match(o.member, ""); err != nil {
 		return usage("--member %q is no pattern", o.member)
 	}
-	debug.SetMemoryLimit(o.memory)
-	debug.SetGCPercent(50)
+	// Garbage is left lying while there is room: members are bounded to what
+	// is left beside it.
+	debug.SetMemoryLimit(o.memory * 2 / 5)
+	debug.SetGCPercent(300)
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not done after %s (--timeout)", o.timeout))
 	defer cancel()
-	encoders, err := deflate.New(ctx)
+	encoders, err := deflate.NewCached(ctx, o.codeCache())
 	if err != nil {
 		return err
 	}
@@ -231,7 +245,7 @@ func (a *app) diff(ctx context.Context, o *diffOptions, publishedName, rebuiltNa
 	defer rebuilt.close()
 	options := compare.Options{
 		Scalar: true, SubjectSHA256: published.SHA256, RebuiltSHA256: rebuilt.SHA256, Encoders: encoders,
-		Full: o.full || o.html != "", Disassemble: 25, Member: o.member, Depth: o.depth, MaxMemory: o.memory, Workers: min(2, runtime.GOMAXPROCS(0)),
+		Full: o.full || o.html != "", Disassemble: 8, Member: o.member, Depth: o.depth, MaxMemory: o.memory, Workers: min(2, runtime.GOMAXPROCS(0)),
 	}
 	if o.member != "" {
 		options.Disassemble = -1

@@ -128,7 +128,7 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags) (*rebui
 	}
 	b.UV = a.lazyUV(client)
 	// It lives as long as the process.
-	if b.Encoders, err = deflate.New(ctx); err != nil {
+	if b.Encoders, err = deflate.NewCached(ctx, c.codeCache()); err != nil {
 		return nil, err
 	}
 	if b.Pythons, err = env.Pythons(ctx, a.environ, st); err != nil {

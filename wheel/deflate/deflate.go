@@ -104,12 +104,18 @@ func Encoders() []Encoder {
 		out = append(out, Encoder{family, level, mem, strategy, chunk})
 	}
 	levels := []int{6, 9, 1, 5, 4, 7, 8, 3, 2}
+	// What nearly all wheels are made with, before any other family is looked at.
+	for _, level := range levels[:3] {
+		add("zlib", level, 8, 0, 0)
+	}
 	for _, level := range levels {
 		for _, family := range families {
 			if level > 6 && strings.HasSuffix(family, "classic") {
 				continue // the new strategies are those of levels 1 to 6
 			}
-			add(family, level, 8, 0, 0)
+			if e := (Encoder{family, level, 8, 0, 0}); !slices.Contains(out, e) {
+				out = append(out, e)
+			}
 			if cut := (Encoder{family, level, 8, 0, 8 << 10}); cut.valid() && slices.Contains([]int{1, 5, 6}, level) {
 				out = append(out, cut)
 			}
@@ -141,10 +147,20 @@ type Set struct {
 }
 
 // New makes a Set. Modules are compiled when they are first needed.
-func New(ctx context.Context) (*Set, error) {
+func New(ctx context.Context) (*Set, error) { return NewCached(ctx, "") }
+
+// NewCached makes a Set that keeps compiled modules in a directory, which has
+// to be as trusted as the program; "" keeps none. A directory that can't be
+// used is done without.
+func NewCached(ctx context.Context, dir string) (*Set, error) {
 	// Without WithCloseOnContextDone, which makes the code five times slower:
 	// a call ends by itself after little input, and read asks ctx.
 	config := wazero.NewRuntimeConfig().WithMemoryLimitPages(memoryPages)
+	if dir != "" {
+		if cache, err := wazero.NewCompilationCacheWithDir(dir); err == nil {
+			config = config.WithCompilationCache(cache)
+		}
+	}
 	s := &Set{runtime: wazero.NewRuntimeWithConfig(ctx, config), modules: map[string]*module{}}
 	_, err := s.runtime.NewHostModuleBuilder("env").NewFunctionBuilder().WithFunc(s.read).Export("read").Instantiate(ctx)
 	if err != nil {
