@@ -94,10 +94,25 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// betweenReleases reports whether two values hold the versions of the two releases.
+func (c *comparison) betweenReleases(a, b string) bool {
+	version := func(t *tree.Tree) string {
+		for i := range t.Members {
+			if dir, _, ok := strings.Cut(t.Members[i].Name, ".dist-info/"); ok {
+				_, v, _ := strings.Cut(dir, "-")
+				return v
+			}
+		}
+		return ""
+	}
+	v, w := version(c.a.Tree), version(c.b.Tree)
+	return v != "" && w != "" && strings.Contains(a, v) && strings.Contains(b, w)
+}
+
 // follows reports whether a difference is one that another backend makes.
 func follows(d *Difference) bool {
 	switch d.Cause {
-	case "metadata-writer", "metadata-version", "zip-writer", "record-order", "entry-order":
+	case "metadata-writer", "metadata-version", "zip-writer":
 		return true
 	case "umask": // RECORD's own mode is a constant of the writer
 		return strings.HasPrefix(d.Detail, "1 mode, such as ") && strings.Contains(d.Detail, "/RECORD: ")
@@ -208,7 +223,10 @@ func walked(names []string) bool {
 	last := ""
 	for _, n := range names {
 		dir := path.Dir(n)
-		if dir == last || inDistInfo(n) { // backends write those one by one
+		if inDistInfo(n) { // backends write those one by one
+			dir, _, _ = strings.Cut(n, "/")
+		}
+		if dir == last {
 			continue
 		}
 		if done[dir] {
@@ -418,6 +436,12 @@ func (c *comparison) together(r *Result) {
 			if d := &r.Differences[i]; d.Cause == "missing-from-sdist" && !d.Sure || d.Cause == "extra-from-checkout" && !d.Sure {
 				d.Cause = ""
 			}
+		}
+	}
+	for i := range r.Differences {
+		d := &r.Differences[i]
+		if has("another-release") && (d.Cause == "scm-version" || d.Cause == "numpy-version" && c.betweenReleases(d.Published, d.Rebuilt)) {
+			d.Cause = "another-release" // it has another commit and another version in it
 		}
 	}
 	licences := map[string]bool{}

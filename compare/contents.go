@@ -90,6 +90,9 @@ func (c *comparison) contents(ctx context.Context, i int, add func(Difference)) 
 	}
 	if c.o.Full && isText {
 		d := &c.found[i][before]
+		if text.Ends(a) == text.Ends(b) {
+			a, b = text.LF(a), text.LF(b) // what is alike is not shown on every line
+		}
 		d.Diff = text.Unified(a, b)
 		if len(d.Diff) > maxDiff && c.o.Member == "" {
 			d.Left = fmt.Sprintf("%d of %d bytes of the diff are left out; --member %s shows all", len(d.Diff)-maxDiff, len(d.Diff), p.name)

@@ -92,6 +92,9 @@ func (c *comparison) run(ctx context.Context) (*Result, error) {
 // align pairs members: by name; then by names that differ in a version, a
 // hash or a Python tag only; then by contents.
 func align(a, b *tree.Tree) []pair {
+	if a.Single() && b.Single() { // two files are compared whatever their names
+		return []pair{{a: &a.Members[0], b: &b.Members[0], name: a.Members[0].Name}}
+	}
 	at := map[string]int{}
 	taken := make([]bool, len(b.Members))
 	for j := range b.Members {

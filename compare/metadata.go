@@ -145,6 +145,8 @@ func fieldCause(key string, a, b []string) string {
 	return "metadata-writer"
 }
 
+var requirementName = regexp.MustCompile(`^[a-z0-9-]+(\[[^\]]*\])?`)
+
 // normal are requirements without what may be written in two ways.
 func normal(l []string) (out []string) {
 	for _, s := range l {
@@ -153,9 +155,10 @@ func normal(l []string) (out []string) {
 			s = name + "extra==" + strings.Trim(rest, "()")
 		}
 		parts := strings.Split(s, ";")
-		specs := strings.FieldsFunc(parts[0], func(r rune) bool { return r == ',' })
+		name := requirementName.FindString(parts[0])
+		specs := strings.FieldsFunc(parts[0][len(name):], func(r rune) bool { return r == ',' })
 		slices.Sort(specs)
-		out = append(out, strings.Join(specs, ",")+";"+strings.Join(parts[1:], ";"))
+		out = append(out, name+strings.Join(specs, ",")+";"+strings.Join(parts[1:], ";"))
 	}
 	slices.Sort(out)
 	return out
@@ -291,9 +294,9 @@ func (c *comparison) record(a, b []byte, add func(cause.Finding)) {
 		}
 	}
 	if len(odd) == 0 {
-		add(cause.Finding{Where: "lines", Cause: cause.Consequence, Sure: true, Detail: fmt.Sprintf("%d lines of members that differ", max(len(minus), len(plus)))})
+		add(cause.Finding{Where: "lines", Cause: cause.Consequence, Sure: true, Detail: count(max(len(minus), len(plus)), "line") + " of members that differ"})
 	} else {
-		add(cause.Finding{Where: "lines", Cause: c.recordWriter(minus, plus), Detail: fmt.Sprintf("%d lines of members that do not differ, such as %s", len(odd), clip(odd[0]))})
+		add(cause.Finding{Where: "lines", Cause: c.recordWriter(minus, plus), Detail: fmt.Sprintf("%s of members that do not differ, such as %s", count(len(odd), "line"), clip(odd[0]))})
 	}
 	// What is left, once changed lines are taken out, is in one order or not.
 	keep := func(lines []string) (out []string) {

@@ -6,7 +6,7 @@ const (
 )
 
 var catalogue = []Cause{
-	{"another-release", "the names or METADATA say two versions of the project", "both versions stand in the file names", "the source", "none: two releases differ", "", nil, another + 20},
+	{"another-release", "the names or METADATA say two versions of the project", "both versions stand in the file names", "the source", "none: two releases are not the same", "", nil, another + 20},
 	{"build-id", "only the build-id, UUID or PDB identifier differs", byUndo, "what the linker hashes, or a random number", "link with --build-id=sha1, or none", "", []string{"https://sourceware.org/binutils/docs/ld/Options.html"}, derived},
 	{"build-path", "paths of two directories in text, debug information, assertions or rpath", byUndo, "the directory of the build", "compile with -ffile-prefix-map; write no absolute paths into what is shipped", "build at that path", []string{reproducible + "build-path/"}, inputs},
 	{"compiler", ".comment, DWARF producers, load commands or the Rich header name other compilers", byReading, "the compiler and its version", "pin the image or the compiler in the release job", "an environment with that compiler", nil, another},

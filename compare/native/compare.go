@@ -779,6 +779,9 @@ func (c *comparison) rest() {
 			}
 		case s.Kind == Tables, s.Kind == Symbols, s.Kind == Debug, s.Kind == Code, s.Kind == Zero:
 			f.Detail = "addresses and offsets"
+			if s.Kind == Code && codeChanged {
+				f.Detail = "the functions above, and addresses"
+			}
 			if s.Kind == Code && !codeChanged && !c.moved && !c.spokenOf() {
 				f.Cause, f.Detail = "", fmt.Sprintf("%d bytes of code differ", distinct(p.a.Bytes, p.b.Bytes))
 			}

@@ -68,14 +68,16 @@ func Ends(b []byte) string {
 
 // A hunk is a run of lines that one side has in place of the other's.
 type hunk struct {
-	line int // of a, from 1
-	a, b []string
+	line   int // of a, from 1
+	a, b   []string
+	before string // the lines above it
 }
 
 // hunks reads them off a unified diff.
 func hunks(a, b []byte) []hunk {
 	var out []hunk
 	line, open := 0, false
+	var above []string
 	for s := range strings.Lines(Unified(a, b)) {
 		s = strings.TrimSuffix(s, "\n")
 		switch {
@@ -84,11 +86,11 @@ func hunks(a, b []byte) []hunk {
 			if _, err := fmt.Sscanf(s, "@@ -%d", &from); err == nil {
 				line = from
 			}
-			open = false
+			open, above = false, nil
 			continue
 		case strings.HasPrefix(s, "-"), strings.HasPrefix(s, "+"):
 			if !open {
-				out = append(out, hunk{line: line})
+				out = append(out, hunk{line: line, before: strings.Join(above[max(0, len(above)-3):], "\n")})
 				open = true
 			}
 			h := &out[len(out)-1]
@@ -104,6 +106,7 @@ func hunks(a, b []byte) []hunk {
 		}
 		open = false
 		line++
+		above = append(above, s)
 	}
 	return out
 }
@@ -128,6 +131,9 @@ func Explain(name string, a, b []byte) []cause.Finding {
 	}
 	if bytes.Equal(a, b) {
 		return out
+	}
+	if x, y := bytes.TrimSuffix(a, []byte("\n")), bytes.TrimSuffix(b, []byte("\n")); len(x) == len(a) != (len(y) == len(b)) && bytes.Equal(x, y) {
+		return append(out, cause.Finding{Where: "end", Detail: "a line end at the end of the file on one side only"})
 	}
 	if SameLines(a, b) && (!isCode(name) || listed(hunks(a, b))) {
 		name, detail := order(lines(a), lines(b))
@@ -194,8 +200,8 @@ func (e *explainer) hunk(h hunk) {
 		return
 	}
 	for i := range h.a {
-		if !e.pair(h.a[i], h.b[i], h.line+i) {
-			e.rest = append(e.rest, hunk{h.line + i, h.a[i : i+1], h.b[i : i+1]})
+		if !e.pair(h.a[i], h.b[i], h.line+i, h.before) {
+			e.rest = append(e.rest, hunk{line: h.line + i, a: h.a[i : i+1], b: h.b[i : i+1]})
 		}
 	}
 }
@@ -264,7 +270,7 @@ func sortedCopy(s []string) []string {
 var word = regexp.MustCompile(`[A-Za-z]:\\[^\s"',;()\[\]{}]*|[^\s"'=,;()\[\]{}<>|]+|.`)
 
 // pair explains one line in the place of another.
-func (e *explainer) pair(a, b string, line int) bool {
+func (e *explainer) pair(a, b string, line int, before string) bool {
 	if len(a) > 1<<16 || len(b) > 1<<16 {
 		return false
 	}
@@ -276,6 +282,11 @@ func (e *explainer) pair(a, b string, line int) bool {
 	var found []cause.Finding
 	explain := func(p, q string) bool {
 		name := Classify(p, q, a+"\n"+b, e.name)
+		if name == "" || name == "scm-version" { // a version says of what a few lines above it
+			if n := Classify(p, q, a+"\n"+b+"\n"+before, e.name); n == "cython-version" || n == "numpy-version" || n == "compiler" && name == "" {
+				name = n
+			}
+		}
 		if name == "" {
 			return false
 		}

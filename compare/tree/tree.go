@@ -120,6 +120,15 @@ func (t *Tree) Close() error {
 	return errors.Join(errs...)
 }
 
+// Single reports whether the tree is one file, compressed or not.
+func (t *Tree) Single() bool {
+	switch t.Kind {
+	case "file", "gz", "xz", "zst", "bz2":
+		return len(t.Members) == 1
+	}
+	return false
+}
+
 // Names are the members' names in their order.
 func (t *Tree) Names() []string {
 	out := make([]string, len(t.Members))

@@ -57,10 +57,11 @@ func (a *app) printDiff(d *report.Diff, o *diffOptions) {
 		}
 		fmt.Fprintln(w)
 	}
-	printDifferences(w, d.Differences, o.full)
+	printCauses(w, d.Differences, o.full)
 	if d.Code != nil {
 		printCode(w, d.Code, o.full)
 	}
+	printRest(w, d.Differences, o.full)
 	if o.full {
 		printDetails(w, d.Differences)
 	}

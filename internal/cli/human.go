@@ -134,7 +134,8 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 	} else if rep.Failure != nil && strings.Contains(rep.Failure.Detail, "\n") {
 		fmt.Fprintln(w, indent(printable(rep.Failure.Detail)))
 	}
-	printDifferences(w, rep.Differences, o.full)
+	printCauses(w, rep.Differences, o.full)
+	printRest(w, rep.Differences, o.full)
 	if rep.Rerun != "" {
 		fmt.Fprintf(w, "  again: %s\n", rep.Rerun)
 	}
@@ -170,17 +171,26 @@ func inputs(recipe []report.Input) string {
 	return strings.Join(parts, "   ")
 }
 
-// printDifferences lists causes, then what has none; consequences are folded.
-func printDifferences(w io.Writer, differences []compare.Difference, full bool) {
-	for _, g := range compare.Causes(differences) {
+// printCauses lists causes with what they touch.
+func printCauses(w io.Writer, differences []compare.Difference, full bool) {
+	causes := compare.Causes(differences)
+	most := 3
+	if len(causes) > 4 {
+		most = 1
+	}
+	for _, g := range causes {
 		fmt.Fprintf(w, "  %-20s %s: %s   (%s)\n", g.Cause.Name, touched(g), printable(clipped(g.Evidence(), full)), likely(g.Sure))
-		if g.Cause.Fix != "" {
+		if g.Cause.Fix != "" && !strings.HasPrefix(g.Cause.Fix, "none: ") {
 			fmt.Fprintf(w, "  %-20s fix in the project: %s\n", "", g.Cause.Fix)
 		}
 		if g.Differences[0].Member != "" || len(g.Differences) > 1 || full {
-			printMembers(w, g.Differences, full, 3)
+			printMembers(w, g.Differences, full, most)
 		}
 	}
+}
+
+// printRest lists what has no cause; consequences are folded.
+func printRest(w io.Writer, differences []compare.Difference, full bool) {
 	var rest, consequences []compare.Difference
 	for _, d := range differences {
 		switch d.Cause {
