@@ -95,9 +95,7 @@ type draft struct {
 	times map[string]time.Time
 	modes map[string]fs.FileMode
 	dirs  bool
-	crlf  bool
 	zone  time.Duration
-	level uint16
 }
 
 func newDraft(t testing.TB) *draft {
@@ -153,6 +151,7 @@ func (d *draft) wheel(t testing.TB) (*wheel.Archive, []byte) {
 	w := zip.NewWriter(&b)
 	write := func(name, text string, mode fs.FileMode, at time.Time) {
 		h := &zip.FileHeader{Name: name, Method: zip.Deflate, CreatorVersion: 3<<8 | 20, ExternalAttrs: uint32(mode|0o100000) << 16}
+		//lint:ignore SA1019 Modified adds an extra field, which backends do not
 		h.ModifiedDate, h.ModifiedTime = dos(at.Add(d.zone))
 		if strings.HasSuffix(name, "/") {
 			h.Method, h.ExternalAttrs = zip.Store, 0o40755<<16|0x10
