@@ -1,6 +1,8 @@
 package compare
 
 import (
+	"bytes"
+	stdflate "compress/flate"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/klauspost/compress/flate"
 
 	"github.com/truewheel/truewheel/compare/cause"
 	"github.com/truewheel/truewheel/compare/tree"
@@ -417,11 +421,44 @@ func (c *comparison) encoder(ctx context.Context, m *tree.Member) string {
 		}
 		return r
 	}
-	name, ok, err := c.o.Encoders.Find(ctx, m.Open, stream)
-	if err != nil || !ok {
+	if name, ok, err := c.o.Encoders.Find(ctx, m.Open, stream); err == nil && ok {
+		return name
+	}
+	plain, err := m.Read(maxText)
+	if err != nil {
 		return ""
 	}
-	return name
+	packed, err := io.ReadAll(io.LimitReader(stream(), maxText))
+	if err != nil {
+		return ""
+	}
+	return goEncoder(plain, packed)
+}
+
+// goEncoder names a compressor written in Go, as the versions that are
+// compiled in write streams; "" when it is none. An envelope does not use
+// them: they change with the version.
+func goEncoder(plain, packed []byte) string {
+	var b bytes.Buffer
+	for level := 1; level <= 9; level++ {
+		for _, e := range []struct {
+			name string
+			new  func() (io.WriteCloser, error)
+		}{
+			{"Go compress/flate", func() (io.WriteCloser, error) { return stdflate.NewWriter(&b, level) }},
+			{"Go klauspost/compress", func() (io.WriteCloser, error) { return flate.NewWriter(&b, level) }},
+		} {
+			b.Reset()
+			w, err := e.new()
+			if err != nil {
+				continue
+			}
+			if _, err := w.Write(plain); err == nil && w.Close() == nil && bytes.Equal(b.Bytes(), packed) {
+				return fmt.Sprintf("%s:%d", e.name, level)
+			}
+		}
+	}
+	return ""
 }
 
 // together gives causes that only show across members, and folds what follows

@@ -253,7 +253,7 @@ func (a *app) diff(ctx context.Context, o *diffOptions, publishedName, rebuiltNa
 	if !o.full && o.html == "" {
 		options.Disassemble = 0
 	}
-	res, err := o.compared(ctx, published, rebuilt, options)
+	res, err := within(ctx, func() (*compare.Result, error) { return o.compared(ctx, published, rebuilt, options) })
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 			return fmt.Errorf("compare %s with %s: %w", published.Name, rebuilt.Name, cause)
@@ -289,6 +289,27 @@ func (a *app) diff(ctx context.Context, o *diffOptions, publishedName, rebuiltNa
 		return err
 	}
 	return exit(exitCode(res.Verdict))
+}
+
+// within ends when ctx does, even where what it runs does not ask: the program
+// ends then, too.
+func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		v, err := do()
+		done <- outcome{v, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
 }
 
 // compared compares two wheels as such when both are; else as trees.

@@ -109,6 +109,7 @@ func (a *app) inspect(ctx context.Context, o *inspectOptions, text string) error
 	if in.Suspicions, err = w.CheckRecord(ctx); err != nil {
 		return err
 	}
+	in.Suspicions = append(in.Suspicions, w.Archive.Suspicions()...)
 	var tree *sdist.Tree
 	if t.Source != nil && !o.noSource && client != nil {
 		if tree, err = o.readSource(ctx, client, t); err != nil {

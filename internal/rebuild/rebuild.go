@@ -266,7 +266,7 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 		r.fail("unsafe-wheel", "%v", err)
 		return false, f.Close()
 	}
-	for _, s := range suspicions {
+	for _, s := range append(suspicions, r.subject.Suspicions()...) {
 		r.report.Suspicions = append(r.report.Suspicions, fmt.Sprintf("%s %s", s.Member, s.Detail))
 	}
 	if r.target.Source == nil {
