@@ -140,6 +140,11 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// oneLine is printable without breaks: for names from outside.
+func oneLine(s string) string {
+	return strings.NewReplacer("\n", "\uFFFD", "\t", "\uFFFD").Replace(printable(s))
+}
+
 // printable replaces control characters, so that nothing from outside speaks to the terminal.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {

@@ -51,7 +51,7 @@ func (a *app) printDiff(d *report.Diff, o *diffOptions) {
 		word string
 		side report.Side
 	}{{"published", d.Published}, {"rebuilt", d.Rebuilt}} {
-		fmt.Fprintf(w, "  %-10s %s", s.word, printable(s.side.Name))
+		fmt.Fprintf(w, "  %-10s %s", s.word, oneLine(s.side.Name))
 		if s.side.SHA256 != "" {
 			fmt.Fprintf(w, "   sha256 %s", short(s.side.SHA256))
 		}
@@ -70,7 +70,7 @@ func (a *app) printDiff(d *report.Diff, o *diffOptions) {
 			fmt.Fprintf(w, "  note       …and %d more: --full\n", len(d.Notes)-i)
 			break
 		}
-		fmt.Fprintf(w, "  note       %s\n", printable(n))
+		fmt.Fprintf(w, "  note       %s\n", oneLine(n))
 	}
 	if !o.full && d.Verdict == "differs" {
 		fmt.Fprintln(w, "  more: --full, --member PATTERN, --html FILE, --json")
@@ -132,7 +132,7 @@ func printDetails(w io.Writer, differences []compare.Difference) {
 		if d.Diff == "" && (d.Functions == nil || len(d.Functions.Changes) == 0) {
 			continue
 		}
-		fmt.Fprintf(w, "\n--- %s\n", printable(d.Member+" "+d.Where))
+		fmt.Fprintf(w, "\n--- %s\n", oneLine(d.Member+" "+d.Where))
 		if d.Diff != "" {
 			fmt.Fprint(w, printable(d.Diff))
 		}

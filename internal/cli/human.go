@@ -179,7 +179,7 @@ func printCauses(w io.Writer, differences []compare.Difference, full bool) {
 		most = 1
 	}
 	for _, g := range causes {
-		fmt.Fprintf(w, "  %-20s %s: %s   (%s)\n", g.Cause.Name, touched(g), printable(clipped(g.Evidence(), full)), likely(g.Sure))
+		fmt.Fprintf(w, "  %-20s %s: %s   (%s)\n", g.Cause.Name, touched(g), oneLine(clipped(g.Evidence(), full)), likely(g.Sure))
 		if g.Cause.Fix != "" && !strings.HasPrefix(g.Cause.Fix, "none: ") {
 			fmt.Fprintf(w, "  %-20s fix in the project: %s\n", "", g.Cause.Fix)
 		}
@@ -272,7 +272,7 @@ func printMembers(w io.Writer, differences []compare.Difference, full bool, most
 		if d.Where != "" {
 			where = d.Where + ": "
 		}
-		fmt.Fprintf(w, "      %-9s %s   %s\n", d.Kind, printable(member), printable(clipped(where+d.Detail, full)))
+		fmt.Fprintf(w, "      %-9s %s   %s\n", d.Kind, oneLine(member), oneLine(clipped(where+d.Detail, full)))
 	}
 }
 
