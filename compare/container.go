@@ -480,6 +480,9 @@ func (c *comparison) together(r *Result) {
 		if has("another-release") && (d.Cause == "scm-version" || d.Cause == "numpy-version" && c.betweenReleases(d.Published, d.Rebuilt)) {
 			d.Cause = "another-release" // it has another commit and another version in it
 		}
+		if has("another-release") && (d.Cause == "metadata-description" || d.Cause == "metadata-requires" || d.Cause == "metadata-writer" && d.Where == "Classifier") {
+			d.Cause = "another-release" // and says other things of itself
+		}
 	}
 	licences := map[string]bool{}
 	for _, d := range r.Differences {

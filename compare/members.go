@@ -71,7 +71,8 @@ func (c *comparison) run(ctx context.Context) (*Result, error) {
 	for i, p := range c.pairs {
 		if p.a != nil && !p.a.IsDir() {
 			r.Members++
-			if c.equal[i] && !p.renamed {
+			// A directory that holds the version makes no file another one.
+			if c.equal[i] && (!p.renamed || renamed(p, true).Cause == Consequence) {
 				r.Equal++
 			}
 		}
@@ -147,17 +148,17 @@ func align(a, b *tree.Tree) []pair {
 }
 
 var (
-	versioned = regexp.MustCompile(`^([A-Za-z0-9_.]+)-[A-Za-z0-9_.!+]+(\.(dist-info|data|egg-info)/)`)
+	versioned = regexp.MustCompile(`^[A-Za-z0-9_.]+-[A-Za-z0-9_.!+]+(\.(dist-info|data|egg-info)/)`)
 	extension = regexp.MustCompile(`\.(cpython-\d+[a-z]*|cp\d+|pypy\d+-[a-z0-9]+|abi3)([-.][^/]*)?\.(so|pyd)$`)
 	cached    = regexp.MustCompile(`\.(cpython|pypy)-?\d+(\.opt-\d)?\.pyc$`)
-	topDir    = regexp.MustCompile(`^([A-Za-z0-9_.]+)-\d[A-Za-z0-9_.!+]*/`)
+	topDir    = regexp.MustCompile(`^[A-Za-z0-9_.-]+-\d[A-Za-z0-9_.!+]*/`)
 )
 
 // likeName is a name without versions, hashes and tags; "" when it has none.
 func likeName(m *tree.Member) string {
-	name := versioned.ReplaceAllString(m.Name, "$1-*$2")
+	name := versioned.ReplaceAllString(m.Name, "*$1")
 	if name == m.Name {
-		name = topDir.ReplaceAllString(name, "$1-*/")
+		name = topDir.ReplaceAllString(name, "*/")
 	}
 	name = extension.ReplaceAllString(name, ".*.$3")
 	name = cached.ReplaceAllString(name, ".*.pyc")

@@ -540,6 +540,9 @@ func (c *comparison) paths() bool {
 	}
 	rest := len(less(c.minus, left)) + len(less(left, c.minus))
 	f := cause.Finding{Where: "text", Cause: "build-path", A: from, B: to}
+	if name := text.Classify(from, to, from+"\n"+to, ""); name != "" {
+		f.Cause = name // an interpreter of another version lies elsewhere, too
+	}
 	f.Detail = fmt.Sprintf("%s against %s in %d texts", from, to, len(c.minus))
 	for _, s := range c.minus {
 		if strings.Contains(s, from) {

@@ -45,11 +45,11 @@ func Classify(a, b, line, file string) string {
 	switch {
 	case masked(isTemp):
 		return "random"
+	case masked(isPython):
+		return "python-version"
 	case samePlace(a, b):
 		return "build-path"
 	case isSysVersion.MatchString(strings.SplitN(line, "\n", 2)[0]):
-		return "python-version"
-	case masked(isPython):
 		return "python-version"
 	case masked(isCDate), masked(isClock):
 		return "version-from-clock"
@@ -81,12 +81,24 @@ func Classify(a, b, line, file string) string {
 		return "random"
 	}
 	for _, c := range contexts {
-		if c.words.MatchString(line) && (simple(a) && simple(b) || (a == "" || b == "") && simple(a+b)) {
+		if c.words.MatchString(key(line)) && (a == "" || b == "" || quoted(a) == quoted(b)) && (simple(a) && simple(b) || (a == "" || b == "") && simple(a+b)) {
 			return c.cause
 		}
 	}
 	return ""
 }
+
+// key is what a line gives a value to: "jobs" of "jobs = 8" and of "jobs: 8";
+// a line without a value is its own key.
+func key(line string) string {
+	first, _, _ := strings.Cut(line, "\n")
+	if i := strings.IndexAny(first, "=:"); i >= 0 {
+		return first[:i]
+	}
+	return first
+}
+
+func quoted(s string) bool { return strings.HasPrefix(s, "'") || strings.HasPrefix(s, "\"") }
 
 // simple is a name, a number, a list of features: no code.
 func simple(s string) bool {

@@ -43,6 +43,8 @@ func TestExplain(t *testing.T) {
 		{"a.txt", "built 1763900000\n", "built 1763911111\n", "version-from-clock!"},
 		{"a.txt", "id 5f0c6f9d2b3a4c1e\n", "id 0a1b2c3d4e5f6071\n", "random!"},
 		{"a.txt", "host: box1\n", "host: box2\n", "hostname!"},
+		{"a.py", "def f(user, ctx: \"Context\"):\n", "def f(user, ctx: Context):\n", "-"},
+		{"a.txt", "at /opt/cpython-3.9.20/x\n", "at /opt/cpython-3.9.23/x\n", "python-version!"},
 		{"a.txt", "jobs: 8\n", "jobs: 2\n", "cpu!"},
 		{"a.txt", "pip3.11\n", "pip3.12\n", "python-version!"},
 		{"a.txt", "numpy 1.26.4\n", "numpy 2.1.0\n", "numpy-version!"},

@@ -227,10 +227,10 @@ func folded(ds []compare.Difference) string {
 	for _, d := range ds {
 		name := d.Where
 		switch {
-		case strings.HasSuffix(d.Member, ".dist-info/RECORD"):
-			name = "RECORD (" + d.Detail + ")"
 		case d.Kind == "renamed":
 			name = "names with the version"
+		case strings.HasSuffix(d.Member, ".dist-info/RECORD"):
+			name = "RECORD (" + d.Detail + ")"
 		case name == "":
 			name = d.Member
 		}
