@@ -289,16 +289,15 @@ func (c *comparison) nested(ctx context.Context, i int, a, b []byte, add func(Di
 		return false
 	}
 	for _, d := range r.Differences {
-		member := d.Member
-		d.Kind = map[bool]string{true: d.Kind, false: "content"}[d.Kind != "container"]
-		add2 := d
-		add2.Member = ""
-		if member != "" {
-			add2.Where = strings.TrimSpace("!/" + member + " " + d.Where)
+		if d.Member != "" {
+			d.Where = strings.TrimSpace("!/" + d.Member + " " + d.Where)
 		} else {
-			add2.Where = "archive " + d.Where
+			d.Where = "archive " + d.Where
 		}
-		add(add2)
+		if d.Kind == "container" {
+			d.Kind = "content" // of the member that holds it
+		}
+		add(d)
 	}
 	c.notes[i] = append(c.notes[i], r.Notes...)
 	c.made[i] = append(c.made[i], r.Native...)

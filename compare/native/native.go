@@ -16,11 +16,13 @@ package native
 
 import (
 	"bytes"
+	"debug/buildinfo"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"sort"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -84,9 +86,10 @@ type Image struct {
 	Facts     []Fact   // what else headers say
 	Symtab    bool     // has symbols that the loader does not need
 
-	pointers map[uint64]pointer // slots that the loader fills
-	slots    []uint64           // of pointers, sorted
-	ignored  []span             // of the file: header fields that say only where things lie
+	goVersion string
+	pointers  map[uint64]pointer // slots that the loader fills
+	slots     []uint64           // of pointers, sorted
+	ignored   []span             // of the file: header fields that say only where things lie
 }
 
 // A pointer is what the loader writes into a slot.
@@ -163,6 +166,13 @@ func Parse(b []byte, lim Limits) (images []*Image, err error) {
 		return nil, fmt.Errorf("read native code: sections of %d bytes in %d", total, len(b))
 	}
 	for _, im := range images {
+		if slices.ContainsFunc(im.Sections, func(s Section) bool {
+			return strings.HasSuffix(s.Name, "go.buildinfo") || strings.HasSuffix(s.Name, "__go_buildinfo")
+		}) {
+			if info, err := buildinfo.Read(bytes.NewReader(b)); err == nil {
+				im.goVersion = info.GoVersion
+			}
+		}
 		im.finish()
 	}
 	return images, err

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -201,4 +202,23 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A Go program tells which Go made it: this test is one.
+func TestTools(t *testing.T) {
+	name, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if im := parsed(t, b); !slices.Contains(im.Tools(), Fact{"Go", runtime.Version()}) {
+		t.Errorf("%v", im.Tools())
+	}
+	a, c := planted(t, "cython-version")
+	if x, y := parsed(t, a).Tools(), parsed(t, c).Tools(); !slices.Contains(x, Fact{"Cython", "3.0.12"}) || !slices.Contains(y, Fact{"Cython", "3.1.3"}) {
+		t.Errorf("%v %v", x, y)
+	}
 }

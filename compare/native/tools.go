@@ -2,7 +2,6 @@ package native
 
 import (
 	"bytes"
-	"debug/buildinfo"
 	"regexp"
 	"strings"
 )
@@ -50,14 +49,8 @@ func (im *Image) Tools() []Fact {
 			add("rustc", m[1])
 		}
 	}
-	return out
-}
-
-// GoVersion is the version of Go that made a program; "" for others.
-func GoVersion(file []byte) string {
-	info, err := buildinfo.Read(bytes.NewReader(file))
-	if err != nil {
-		return ""
+	if im.goVersion != "" {
+		add("Go", im.goVersion)
 	}
-	return info.GoVersion
+	return out
 }

@@ -128,6 +128,13 @@ type diffSide struct {
 }
 
 func openSide(name string) (*diffSide, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() { // opening a pipe would wait for ever
+		return nil, fmt.Errorf("read %s: it is no regular file", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -225,6 +232,15 @@ func (a *app) diff(ctx context.Context, o *diffOptions, publishedName, rebuiltNa
 	debug.SetGCPercent(300)
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not done after %s (--timeout)", o.timeout))
 	defer cancel()
+	err := a.diffSides(ctx, o, publishedName, rebuiltName)
+	var told *exitError
+	if cause := context.Cause(ctx); err != nil && !errors.As(err, &told) && cause != nil && !errors.Is(cause, context.Canceled) {
+		return fmt.Errorf("compare %s with %s: %w", publishedName, rebuiltName, cause)
+	}
+	return err
+}
+
+func (a *app) diffSides(ctx context.Context, o *diffOptions, publishedName, rebuiltName string) error {
 	encoders, err := deflate.NewCached(ctx, o.codeCache())
 	if err != nil {
 		return err
@@ -255,9 +271,6 @@ func (a *app) diff(ctx context.Context, o *diffOptions, publishedName, rebuiltNa
 	}
 	res, err := within(ctx, func() (*compare.Result, error) { return o.compared(ctx, published, rebuilt, options) })
 	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			return fmt.Errorf("compare %s with %s: %w", published.Name, rebuilt.Name, cause)
-		}
 		return err
 	}
 	if o.writeEnvelope != "" {
