@@ -51,14 +51,14 @@ e2e: build
 bench: build
 	bench/bench.py --truewheel $(BIN) $(BENCHFLAGS) $(LISTS)
 
-# diff against diffoscope, on pairs made from published wheels: bench/diff.md.
+# diff against diffoscope, on pairs made from published wheels: the table of docs/bench.md.
 # Installs diffoscope and the compilers of the pairs from Debian's packages.
 MAKE_PAIRS ?= ../shared/bench/make_pairs.py
 PAIRS ?= /var/tmp/truewheel-pairs
 bench-diff: build
 	command -v diffoscope gcc-11 gcc-12 >/dev/null || apt-get install -y -qq diffoscope-minimal gcc-11 gcc-12 python3-dev
 	test -e $(PAIRS)/manifest.tsv || python3 $(MAKE_PAIRS) $(PAIRS) --native
-	bench/diff.py --truewheel $(abspath $(BIN)) --pairs $(PAIRS) --markdown bench/diff.md
+	bench/diff.py --truewheel $(abspath $(BIN)) --pairs $(PAIRS)
 
 # An OCI runtime, where the packages are Debian's and we are root.
 runtime:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares `truewheel diff --full --json` with diffoscope on pairs of wheels.
 
-    diff.py --truewheel BIN --pairs DIR [--runs 3] [--only a,b] [--no-diffoscope] [--markdown FILE]
+    diff.py --truewheel BIN --pairs DIR [--runs 3] [--only a,b] [--no-diffoscope]
 
 DIR/manifest.tsv is what shared/bench/make_pairs.py writes. CPU seconds and peak memory of
 each program, with its children, are the operating system's (wait4); the table has medians.
@@ -36,13 +36,11 @@ def main():
     ap.add_argument("--runs", type=int, default=3)
     ap.add_argument("--only", default="")
     ap.add_argument("--no-diffoscope", action="store_true")
-    ap.add_argument("--markdown")
     a = ap.parse_args()
     only = set(filter(None, a.only.split(",")))
     peer = None if a.no_diffoscope else shutil.which("diffoscope") or sys.exit("no diffoscope: make bench-diff installs it")
     head = ["pair", "truewheel CPU s", "MB", "output kB", "diffoscope CPU s", "MB", "output kB", "ratio", "must be"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    print("\n".join(lines), flush=True)
+    print("| " + " | ".join(head) + " |\n|" + "---|" * len(head), flush=True)
     missed = 0
     with tempfile.TemporaryDirectory() as tmp:
         out = os.path.join(tmp, "out")
@@ -58,10 +56,7 @@ def main():
                 s2 = os.path.getsize(out)
                 missed += c2 / cpu < want or rss > 300
                 row += [f"{c2:.2f}", f"{r2:.0f}", f"{s2 / 1000:.0f}", f"1/{c2 / cpu:.0f}", f"1/{want}"]
-            lines.append("| " + " | ".join(row) + " |")
-            print(lines[-1], flush=True)
-    if a.markdown:
-        open(a.markdown, "w").write("\n".join(lines) + "\n")
+            print("| " + " | ".join(row) + " |", flush=True)
     if missed:
         print(f"{missed} pairs are slower or larger than they must be", file=sys.stderr)
 

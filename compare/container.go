@@ -495,8 +495,6 @@ func (c *comparison) together(r *Result) {
 		switch {
 		case d.Cause == "" && inDistInfo(d.Member) && d.Kind != "content" && licences[path.Base(d.Member)]:
 			d.Cause = "license-files"
-		case d.Cause == "vendored-library" && d.Kind == "content":
-			// fine
 		case has("generator-version") && follows(d):
 			d.Detail += " (it follows from the generator)"
 			d.Cause, d.Sure = cause.Consequence, false
