@@ -116,6 +116,8 @@ type Group struct {
 // heavier cause, then the one with more members.
 func Causes(differences []Difference) []Group {
 	var out []Group
+	type touched struct{ cause, member string }
+	seen := map[touched]bool{}
 	for _, d := range differences {
 		if d.Cause == "" || d.Cause == Consequence {
 			continue
@@ -131,7 +133,8 @@ func Causes(differences []Difference) []Group {
 		}
 		g := &out[i]
 		g.Sure = g.Sure && d.Sure
-		if !slices.ContainsFunc(g.Differences, func(e Difference) bool { return e.Member == d.Member }) {
+		if t := (touched{d.Cause, d.Member}); !seen[t] {
+			seen[t] = true
 			g.Members++
 		}
 		g.Differences = append(g.Differences, d)

@@ -98,6 +98,27 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// ofReleases: two releases have other files, another commit and another
+// version in them, and say other things of themselves.
+func (c *comparison) ofReleases(d *Difference) {
+	switch d.Cause {
+	case "missing-from-sdist", "extra-from-checkout":
+		if !d.Sure {
+			d.Cause = ""
+		}
+	case "scm-version", "metadata-description", "metadata-requires":
+		d.Cause = "another-release"
+	case "numpy-version":
+		if c.betweenReleases(d.Published, d.Rebuilt) {
+			d.Cause = "another-release"
+		}
+	case "metadata-writer":
+		if d.Where == "Classifier" {
+			d.Cause = "another-release"
+		}
+	}
+}
+
 // betweenReleases reports whether two values hold the versions of the two releases.
 func (c *comparison) betweenReleases(a, b string) bool {
 	version := func(t *tree.Tree) string {
@@ -464,24 +485,13 @@ func goEncoder(plain, packed []byte) string {
 // together gives causes that only show across members, and folds what follows
 // from others.
 func (c *comparison) together(r *Result) {
-	has := func(name string) bool {
-		return slices.ContainsFunc(r.Differences, func(d Difference) bool { return d.Cause == name })
+	named := map[string]bool{}
+	for _, d := range r.Differences {
+		named[d.Cause] = true
 	}
-	// Two releases: files come and go.
-	if has("another-release") {
+	if named["another-release"] {
 		for i := range r.Differences {
-			if d := &r.Differences[i]; d.Cause == "missing-from-sdist" && !d.Sure || d.Cause == "extra-from-checkout" && !d.Sure {
-				d.Cause = ""
-			}
-		}
-	}
-	for i := range r.Differences {
-		d := &r.Differences[i]
-		if has("another-release") && (d.Cause == "scm-version" || d.Cause == "numpy-version" && c.betweenReleases(d.Published, d.Rebuilt)) {
-			d.Cause = "another-release" // it has another commit and another version in it
-		}
-		if has("another-release") && (d.Cause == "metadata-description" || d.Cause == "metadata-requires" || d.Cause == "metadata-writer" && d.Where == "Classifier") {
-			d.Cause = "another-release" // and says other things of itself
+			c.ofReleases(&r.Differences[i])
 		}
 	}
 	licences := map[string]bool{}
@@ -495,7 +505,7 @@ func (c *comparison) together(r *Result) {
 		switch {
 		case d.Cause == "" && inDistInfo(d.Member) && d.Kind != "content" && licences[path.Base(d.Member)]:
 			d.Cause = "license-files"
-		case has("generator-version") && follows(d):
+		case named["generator-version"] && follows(d):
 			d.Detail += " (it follows from the generator)"
 			d.Cause, d.Sure = cause.Consequence, false
 		}

@@ -17,7 +17,6 @@ type reference struct {
 type body struct {
 	hash       uint64
 	references []reference
-	// Only counted for functions that changed, see [Image.instructions].
 }
 
 var seed = maphash.MakeSeed()
