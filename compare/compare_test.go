@@ -47,6 +47,8 @@ func TestExplainMetadata(t *testing.T) {
 		{"Name: a\nAuthor: x\n\n", "Author: x\nName: a\n\n", "metadata-writer"},
 		{"Name: a\n\ntext", "Name: a\n\nother", "metadata-description"},
 		{"Name: a\nPlatform: UNKNOWN\n\n", "Name: a\n\n", "metadata-writer"},
+		{"Author: x\n\n", "Author: y\n\n", ""},
+		{"Keywords: b,a\n\n", "Keywords: a, b\n\n", "metadata-writer"},
 		{"Name: a\r\n\r\n", "Name: a\n\n", "line-endings"},
 		{"Metadata-Version: 2.1\nLicense-File: L\n\n", "Metadata-Version: 2.4\n\n", "metadata-version license-files"},
 	} {

@@ -229,9 +229,21 @@ func (c *comparison) pair(ctx context.Context, i int) error {
 	}
 	c.equal[i] = same
 	if !same {
-		c.contents(ctx, i, add)
+		c.lookInto(ctx, i, add)
 	}
 	return ctx.Err()
+}
+
+// lookInto looks into a member that differs. A defect in a reader of hostile
+// files costs that member's explanation, and is said.
+func (c *comparison) lookInto(ctx context.Context, i int, add func(Difference)) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.notes[i] = append(c.notes[i], fmt.Sprintf("%s could not be looked into: %v", c.pairs[i].name, p))
+			add(Difference{Kind: "content", Where: "bytes", Detail: "contents differ; they could not be looked into"})
+		}
+	}()
+	c.contents(ctx, i, add)
 }
 
 // equal compares contents: by streams as stored where that tells (alike), else

@@ -142,7 +142,17 @@ func fieldCause(key string, a, b []string) string {
 	case "Description", "Summary":
 		return "metadata-description"
 	}
+	if len(a) > 0 && len(b) > 0 && !slices.Equal(words(a), words(b)) && key != "Classifier" {
+		return "" // it says another thing, not the same thing otherwise
+	}
 	return "metadata-writer"
+}
+
+// words are those of all values, in any order.
+func words(l []string) []string {
+	out := strings.FieldsFunc(strings.ToLower(strings.Join(l, " ")), func(r rune) bool { return r == ' ' || r == ',' || r == ';' || r == '"' || r == '\n' || r == '|' })
+	slices.Sort(out)
+	return out
 }
 
 var requirementName = regexp.MustCompile(`^[a-z0-9-]+(\[[^\]]*\])?`)
@@ -184,6 +194,7 @@ func explainMetadata(a, b []byte) []cause.Finding {
 			f.Cause, f.Detail = name, "the same values of "+key+" in another order"+detail
 		} else {
 			f.Cause = fieldCause(key, v, w)
+			f.Sure = f.Cause != "version-from-clock" // a release may be named by its date
 			f.Detail = fmt.Sprintf("%s: %s against %s", key, orNothing(f.A), orNothing(f.B))
 		}
 		out = append(out, f)
@@ -263,6 +274,10 @@ func (c *comparison) record(a, b []byte, add func(cause.Finding)) {
 	}
 	x, y := strings.Split(strings.TrimSuffix(p, "\n"), "\n"), strings.Split(strings.TrimSuffix(q, "\n"), "\n")
 	minus, plus := without(x, y), without(y, x)
+	if slices.Equal(x, y) {
+		add(cause.Finding{Where: "end", Detail: "a line end at the end of the file on one side only"})
+		return
+	}
 	if len(minus)+len(plus) == 0 {
 		add(cause.Finding{Where: "order of lines", Cause: c.recordOrder(x, y), Sure: true, Detail: "the same lines in another order"})
 		return

@@ -19,7 +19,7 @@ var (
 	isPython     = regexp.MustCompile(`(?i)\b((cp|cpython|py|python|pip|pythonw?)[-_ ]?)3[._]?\d{1,2}(\.\d+)?([a-z]+\d+)?|\bPython/3\.\d+(\.\d+)?`)
 	isSysVersion = regexp.MustCompile(`3\.\d+\.\d+\S* \([^()]*, [^()]*\) ?(\\n)?\[`) // sys.version
 	isMinor      = regexp.MustCompile(`^3\.\d{1,2}(\.\d+)?([a-z]+\d+)?\+?$`)
-	isMonth      = regexp.MustCompile(`(?i)\b(jan|feb|mar|mär|apr|may|mai|jun|jui|jul|aug|aoû|sep|oct|okt|nov|dec|dez|déc)[\p{L}]*\b|\b(mon|tue|wed|thu|fri|sat|sun|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|lun|mar|mer|jeu|ven|sam|dim)[\p{L}]*\b`)
+	isMonth      = regexp.MustCompile(`(?i)\b(january|jan|february|feb|march|april|apr|may|june|jun|july|jul|august|aug|september|sept?|october|oct|november|nov|december|dec|januar|februar|märz|mai|juni|juli|oktober|okt|dezember|dez|janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre|monday|tuesday|wednesday|thursday|friday|saturday|sunday|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)\b`)
 	isLocale     = regexp.MustCompile(`^([a-z]{2}_[A-Z]{2}|C|POSIX)(\.[A-Za-z0-9-]+)?$`)
 	isDecimal    = regexp.MustCompile(`^\d+([.,]\d+)+$`)
 )

@@ -45,6 +45,8 @@ func TestExplain(t *testing.T) {
 		{"a.txt", "host: box1\n", "host: box2\n", "hostname!"},
 		{"a.py", "def f(user, ctx: \"Context\"):\n", "def f(user, ctx: Context):\n", "-"},
 		{"a.txt", "at /opt/cpython-3.9.20/x\n", "at /opt/cpython-3.9.23/x\n", "python-version!"},
+		{"a.txt", "the market\n", "the marker\n", "-"},
+		{"a.txt", "in May\n", "in Mai\n", "locale!"},
 		{"a.txt", "jobs: 8\n", "jobs: 2\n", "cpu!"},
 		{"a.txt", "pip3.11\n", "pip3.12\n", "python-version!"},
 		{"a.txt", "numpy 1.26.4\n", "numpy 2.1.0\n", "numpy-version!"},

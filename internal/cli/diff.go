@@ -273,11 +273,6 @@ func (a *app) diffSides(ctx context.Context, o *diffOptions, publishedName, rebu
 	if err != nil {
 		return err
 	}
-	if o.writeEnvelope != "" {
-		if err := writeEnvelope(o.writeEnvelope, res); err != nil {
-			return err
-		}
-	}
 	d := report.NewDiff(published.Side, rebuilt.Side, res)
 	if o.html != "" {
 		var page bytes.Buffer
@@ -297,6 +292,9 @@ func (a *app) diffSides(ctx context.Context, o *diffOptions, publishedName, rebu
 		_, err = io.WriteString(a.stdout, diffMarkdown(d, o.full))
 	default:
 		a.printDiff(d, o)
+	}
+	if err == nil && o.writeEnvelope != "" {
+		err = writeEnvelope(o.writeEnvelope, res)
 	}
 	if err != nil {
 		return err
@@ -328,10 +326,10 @@ func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
 // compared compares two wheels as such when both are; else as trees.
 func (o *diffOptions) compared(ctx context.Context, published, rebuilt *diffSide, options compare.Options) (*compare.Result, error) {
 	x, y := compare.Side{Name: published.Name, Tree: published.tree}, compare.Side{Name: rebuilt.Name, Tree: rebuilt.tree}
+	if published.SHA256 == rebuilt.SHA256 && published.SHA256 != "" {
+		return &compare.Result{Verdict: compare.Reproduced, Members: len(published.tree.Members), Equal: len(published.tree.Members)}, nil
+	}
 	if published.Kind != "wheel" || rebuilt.Kind != "wheel" || o.member != "" {
-		if published.SHA256 == rebuilt.SHA256 && published.SHA256 != "" {
-			return &compare.Result{Verdict: compare.Reproduced, Members: len(published.tree.Members), Equal: len(published.tree.Members)}, nil
-		}
 		res, err := compare.Trees(ctx, x, y, options)
 		if err == nil && res.Verdict == compare.Reproduced && published.SHA256 != rebuilt.SHA256 && published.SHA256 != "" && rebuilt.SHA256 != "" && o.member == "" {
 			res.Verdict = compare.Differs

@@ -45,6 +45,9 @@ func (a *app) printDiff(d *report.Diff, o *diffOptions) {
 	color := map[string]string{"equal": green, "replayable": green, "differs": yellow}[d.Verdict]
 	fmt.Fprintf(w, "%s  %s\n", a.paint(bold+";"+color, strings.ToUpper(d.Verdict)), diffVerdict(d))
 	if d.Verdict == "equal" {
+		if o.member != "" && d.Published.SHA256 != d.Rebuilt.SHA256 {
+			fmt.Fprintf(w, "  note       only members that fit %s were looked into; the files are not the same\n", oneLine(o.member))
+		}
 		return
 	}
 	for _, s := range []struct {
