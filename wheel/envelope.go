@@ -191,7 +191,16 @@ func (a *Archive) inLocalOrder() error {
 // sameContents maps the names of subject's files to rebuilt's entries, all equal.
 func sameContents(ctx context.Context, subject, rebuilt *Archive) (map[string]int, error) {
 	at := rebuilt.files()
-	if same, err := sameStreams(ctx, subject, rebuilt, at); err != nil || same {
+	// What is the same as stored is so without inflating it.
+	err := match(subject, rebuilt, at, func(i, j int) (bool, error) {
+		e, m := subject.Entries[i], rebuilt.Entries[j]
+		if m.Method != e.Method || m.Size != e.Size || m.CRC32 != e.CRC32 || ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		return equalStreams(subject.Stream(i), rebuilt.Stream(j))
+	})
+	var other *ContentError
+	if !errors.As(err, &other) {
 		return at, err
 	}
 	x, err := subject.Sums(ctx)
@@ -202,6 +211,12 @@ func sameContents(ctx context.Context, subject, rebuilt *Archive) (map[string]in
 	if err != nil {
 		return nil, err
 	}
+	return at, match(subject, rebuilt, at, func(i, j int) (bool, error) { return x[i] == y[j], nil })
+}
+
+// match compares files by name with same, which gets indexes of entries; at
+// maps rebuilt's names to them. A *ContentError says which is not the same.
+func match(subject, rebuilt *Archive, at map[string]int, same func(i, j int) (bool, error)) error {
 	n := 0
 	for i, e := range subject.Entries {
 		if e.IsDir() {
@@ -210,46 +225,23 @@ func sameContents(ctx context.Context, subject, rebuilt *Archive) (map[string]in
 		n++
 		j, ok := at[e.Name]
 		if !ok {
-			return nil, &ContentError{e.Name, "is not in the rebuilt wheel"}
+			return &ContentError{e.Name, "is not in the rebuilt wheel"}
 		}
-		if x[i] != y[j] {
-			return nil, &ContentError{e.Name, "has other contents"}
+		equal, err := same(i, j)
+		if err != nil {
+			return err
+		}
+		if !equal {
+			return &ContentError{e.Name, "has other contents"}
 		}
 	}
 	if n != len(at) {
-		return nil, &ContentError{rebuilt.Filename, "has members that the subject has not"}
+		return &ContentError{rebuilt.Filename, "has members that the subject has not"}
 	}
-	return at, nil
+	return nil
 }
 
 // files maps names to indexes, directories left out.
-// sameStreams reports whether all files are the same as stored, which tells
-// without inflating them that their contents are.
-func sameStreams(ctx context.Context, subject, rebuilt *Archive, at map[string]int) (bool, error) {
-	n := 0
-	for i, e := range subject.Entries {
-		if e.IsDir() {
-			continue
-		}
-		n++
-		j, ok := at[e.Name]
-		if !ok {
-			return false, nil
-		}
-		if m := rebuilt.Entries[j]; m.Method != e.Method || m.Size != e.Size || m.CRC32 != e.CRC32 {
-			return false, nil
-		}
-		same, err := equalStreams(subject.Stream(i), rebuilt.Stream(j))
-		if err != nil || !same {
-			return false, err
-		}
-		if err := ctx.Err(); err != nil {
-			return false, err
-		}
-	}
-	return n == len(at), nil
-}
-
 func (a *Archive) files() map[string]int {
 	at := make(map[string]int, len(a.Entries))
 	for i, e := range a.Entries {
