@@ -87,11 +87,7 @@ type Result struct {
 }
 
 // Native is what compiled code says of its making, on both sides.
-type Native struct {
-	Member             string   `json:"member"`
-	Format             string   `json:"format"` // ELF x86-64
-	Published, Rebuilt []string `json:"-"`      // compilers and tools, with versions
-}
+type Native struct{ Published, Rebuilt []string } // compilers and tools, with versions
 
 // Unexplained counts the differences without a cause.
 func (r *Result) Unexplained() int {
@@ -152,12 +148,6 @@ func (r *Result) Causes() []string {
 		names = append(names, g.Cause.Name)
 	}
 	return names
-}
-
-// Fix says what a project can do about a cause; "" when there is nothing to say.
-func Fix(name string) string {
-	c, _ := cause.Find(name)
-	return c.Fix
 }
 
 // Options of a comparison.

@@ -296,20 +296,12 @@ func (c *comparison) directories(add adder) {
 
 // writers: all other fields tell who packed the archive.
 func (c *comparison) writers(both []pair, add adder) {
-	if c.a.Tree.Kind != c.b.Tree.Kind {
-		return
-	}
-	type change struct {
-		name, a, b string
-		n          int
-	}
-	var found []change
+	type change struct{ name, a, b string }
+	var found []change // of each name the first
 	note := func(name, a, b string) {
-		if i := slices.IndexFunc(found, func(f change) bool { return f.name == name }); i >= 0 {
-			found[i].n++
-			return
+		if !slices.ContainsFunc(found, func(f change) bool { return f.name == name }) {
+			found = append(found, change{name, a, b})
 		}
-		found = append(found, change{name, a, b, 1})
 	}
 	for _, p := range both {
 		for i, f := range p.a.Fields {
@@ -330,7 +322,7 @@ func (c *comparison) writers(both []pair, add adder) {
 		return ""
 	}
 	for _, f := range slices.Concat(c.a.Tree.Fields, c.b.Tree.Fields) {
-		if v, w := value(c.a.Tree.Fields, f.Name), value(c.b.Tree.Fields, f.Name); v != w && !slices.ContainsFunc(found, func(g change) bool { return g.name == f.Name }) {
+		if v, w := value(c.a.Tree.Fields, f.Name), value(c.b.Tree.Fields, f.Name); v != w {
 			note(f.Name, v, w)
 		}
 	}
@@ -342,8 +334,7 @@ func (c *comparison) writers(both []pair, add adder) {
 		parts = append(parts, fmt.Sprintf("%s %s against %s", f.name, orNothing(clip(f.a)), orNothing(clip(f.b))))
 	}
 	name := "zip-writer"
-	onlyTime := len(found) == 1 && found[0].name == "gzip time"
-	if onlyTime {
+	if len(found) == 1 && found[0].name == "gzip time" {
 		name = "source-date"
 		if c.a.Tree.Kind == "gz" { // a file of its own holds its own time
 			name = "file-mtime"

@@ -80,7 +80,7 @@ func (c *comparison) contents(ctx context.Context, i int, add func(Difference)) 
 	case !isText && c.nested(ctx, i, a, b, add):
 	case isText:
 		for _, f := range text.Explain(p.name, a, b) {
-			add(content(c.told(f, p, a, b)))
+			add(content(c.told(f, p)))
 		}
 	default:
 		add(Difference{Kind: "content", Where: "bytes", Cause: c.fromAnotherTree(p), Detail: fmt.Sprintf("%d bytes against %d, which differ from byte %d on", len(a), len(b), commonPrefix(a, b))})
@@ -110,7 +110,7 @@ func commonPrefix(a, b []byte) int {
 }
 
 // told adds what the source tells of a text that nothing else explains.
-func (c *comparison) told(f cause.Finding, p pair, a, b []byte) cause.Finding {
+func (c *comparison) told(f cause.Finding, p pair) cause.Finding {
 	if f.Cause != "" {
 		return f
 	}
@@ -193,31 +193,13 @@ func (c *comparison) native(i int, a, b []byte, add func(Difference)) {
 			add(d)
 		}
 		if len(r.Findings) > 0 {
-			c.made[i] = append(c.made[i], Native{Member: p.name, Format: x[k].Format + " " + x[k].Machine, Published: making(x[k]), Rebuilt: making(y[k])})
+			c.made[i] = append(c.made[i], Native{Published: x[k].MadeBy(), Rebuilt: y[k].MadeBy()})
 		}
 	}
 	if len(c.found[i]) == 0 {
 		// All that was read is the same: bytes that no section holds.
 		add(Difference{Kind: "content", Where: "bytes", Detail: fmt.Sprintf("headers or bytes between sections, from byte %d on", commonPrefix(a, b))})
 	}
-}
-
-// making is what made an image, in words.
-func making(im *native.Image) []string {
-	out := slices.Clone(im.Compilers)
-	for _, p := range im.Producers {
-		p, _, _ = strings.Cut(p, " -")
-		if !slices.Contains(out, p) && len(im.Compilers) == 0 {
-			out = append(out, p)
-		}
-	}
-	if im.Linker != "" {
-		out = append(out, im.Linker)
-	}
-	for _, t := range im.Tools() {
-		out = append(out, t.Name+" "+t.Value)
-	}
-	return out
 }
 
 // maxShown bounds the functions that are disassembled without being asked for
@@ -261,7 +243,7 @@ func (c *comparison) functions(i int, a, b *native.Image, fs *native.Functions, 
 // nested looks into archives within archives.
 func (c *comparison) nested(ctx context.Context, i int, a, b []byte, add func(Difference)) bool {
 	p := c.pairs[i]
-	if c.depth <= 1 {
+	if c.o.Depth <= 1 {
 		return false
 	}
 	lim := tree.Limits{MaxInner: c.o.MaxMemory / 8, MaxMembers: 20_000, MaxSize: c.o.MaxMemory * 4}
@@ -282,9 +264,8 @@ func (c *comparison) nested(ctx context.Context, i int, a, b []byte, add func(Di
 	}
 	defer y.Close()
 	o := c.o
-	o.Member, o.InSource, o.Workers = "", nil, 1
-	inner := &comparison{o: o, a: Side{p.a.Name, x}, b: Side{p.b.Name, y}, depth: c.depth - 1}
-	r, err := inner.run(ctx)
+	o.Member, o.InSource, o.Workers, o.Depth = "", nil, 1, o.Depth-1
+	r, err := trees(ctx, Side{p.a.Name, x}, Side{p.b.Name, y}, o)
 	if err != nil {
 		return false
 	}
@@ -351,7 +332,7 @@ func explainPyc(a, b []byte) (out []cause.Finding) {
 // of the same bytes in another order.
 func explainCode(a, b []byte) cause.Finding {
 	x, y := marshalTexts(a), marshalTexts(b)
-	minus, plus := without(x, y), without(y, x)
+	minus, plus := text.Without(x, y), text.Without(y, x)
 	f := cause.Finding{Where: "code", Detail: fmt.Sprintf("code of %d bytes against %d", len(a), len(b))}
 	if len(minus) > 0 && len(minus) == len(plus) {
 		undone := b

@@ -31,7 +31,6 @@ type pair struct {
 type comparison struct {
 	o     Options
 	a, b  Side
-	depth int
 	pairs []pair
 	wheel bool
 	// what was found, by index of pairs
@@ -49,7 +48,7 @@ func trees(ctx context.Context, a, b Side, o Options) (*Result, error) {
 	if o.MaxMemory == 0 {
 		o.MaxMemory = 512 << 20
 	}
-	c := &comparison{o: o, a: a, b: b, depth: o.Depth}
+	c := &comparison{o: o, a: a, b: b}
 	return c.run(ctx)
 }
 

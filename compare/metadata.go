@@ -53,12 +53,13 @@ func lineEnds(a, b []byte) (x, y string, out []cause.Finding) {
 	return string(a), string(b), out
 }
 
+var released = regexp.MustCompile(`^\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?$`)
+
 // versionCause names why two versions of one project stand in two builds.
 func versionCause(a, b string) string {
 	if name := text.Classify(a, b, "version", ""); name == "version-from-clock" {
 		return name
 	}
-	released := regexp.MustCompile(`^\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?$`)
 	if released.MatchString(a) && released.MatchString(b) {
 		return "another-release"
 	}
@@ -131,7 +132,7 @@ func fieldCause(key string, a, b []string) string {
 	case "License", "License-File", "License-Expression":
 		return "license-files"
 	case "Dynamic":
-		if d := slices.Concat(without(a, b), without(b, a)); !slices.ContainsFunc(d, func(s string) bool { return !strings.HasPrefix(s, "license") }) {
+		if d := slices.Concat(text.Without(a, b), text.Without(b, a)); !slices.ContainsFunc(d, func(s string) bool { return !strings.HasPrefix(s, "license") }) {
 			return "license-files"
 		}
 	case "Requires-Dist", "Provides-Extra", "Requires-Python":
@@ -187,7 +188,7 @@ func explainMetadata(a, b []byte) []cause.Finding {
 		if slices.Equal(v, w) {
 			continue
 		}
-		minus, plus := without(v, w), without(w, v)
+		minus, plus := text.Without(v, w), text.Without(w, v)
 		f := cause.Finding{Where: key, Sure: true, A: clip(strings.Join(minus, ", ")), B: clip(strings.Join(plus, ", "))}
 		if len(minus)+len(plus) == 0 {
 			name, detail := order(v, w)
@@ -243,24 +244,7 @@ func Metadata(published, rebuilt string) MetadataDifference {
 	a, abody, _ := strings.Cut(published, "\n\n")
 	b, bbody, _ := strings.Cut(rebuilt, "\n\n")
 	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	return MetadataDifference{Published: without(x, y), Rebuilt: without(y, x), Body: abody != bbody}
-}
-
-// without is a less the lines of b, each counted as often as it stands.
-func without(a, b []string) []string {
-	left := map[string]int{}
-	for _, s := range b {
-		left[s]++
-	}
-	var out []string
-	for _, s := range a {
-		if left[s] > 0 {
-			left[s]--
-			continue
-		}
-		out = append(out, s)
-	}
-	return out
+	return MetadataDifference{Published: text.Without(x, y), Rebuilt: text.Without(y, x), Body: abody != bbody}
 }
 
 // record speaks of two RECORD files: lines of members that differ follow from them.
@@ -273,7 +257,7 @@ func (c *comparison) record(a, b []byte, add func(cause.Finding)) {
 		return
 	}
 	x, y := strings.Split(strings.TrimSuffix(p, "\n"), "\n"), strings.Split(strings.TrimSuffix(q, "\n"), "\n")
-	minus, plus := without(x, y), without(y, x)
+	minus, plus := text.Without(x, y), text.Without(y, x)
 	if slices.Equal(x, y) {
 		add(cause.Finding{Where: "end", Detail: "a line end at the end of the file on one side only"})
 		return

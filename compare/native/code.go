@@ -7,7 +7,6 @@ import (
 
 // A reference is an address that an instruction names.
 type reference struct {
-	at     uint32 // offset of the instruction in its function
 	target uint64
 	load   uint8 // bytes read or written there, 0 when unknown
 	branch bool
@@ -55,7 +54,7 @@ func (s *scanner) x86(code []byte, f Function) (refs []reference) {
 			target := in.target(code[i:], f.Addr+uint64(i))
 			if !in.branch || target-f.Addr >= f.Size {
 				clear(s.scratch[i+in.field : i+in.field+in.width])
-				refs = append(refs, reference{uint32(i), target, uint8(in.load), in.branch})
+				refs = append(refs, reference{target, uint8(in.load), in.branch})
 			}
 		}
 		i += in.length
@@ -76,7 +75,7 @@ func (s *scanner) arm64(code []byte, f Function) (refs []reference) {
 			target := pc + uint64(imm*4)
 			if target-f.Addr >= f.Size {
 				blank((1<<bits - 1) << shift)
-				refs = append(refs, reference{uint32(i), target, 0, true})
+				refs = append(refs, reference{target, 0, true})
 			}
 		}
 		rd, rn := w&31, w>>5&31
@@ -97,7 +96,7 @@ func (s *scanner) arm64(code []byte, f Function) (refs []reference) {
 			imm := int64(uint64(w>>5&0x7ffff)<<2|uint64(w>>29&3)) << 43 >> 43
 			blank(0x60ffffe0)
 			if w>>31 == 0 {
-				refs = append(refs, reference{uint32(i), pc + uint64(imm), 0, false})
+				refs = append(refs, reference{pc + uint64(imm), 0, false})
 				page[rd] = 0
 			} else {
 				page[rd] = pc&^0xfff + uint64(imm<<12)
@@ -106,17 +105,17 @@ func (s *scanner) arm64(code []byte, f Function) (refs []reference) {
 		case w&0x3b000000 == 0x18000000: // LDR of a literal
 			imm := int64(w>>5&0x7ffff) << 45 >> 45
 			blank(0x00ffffe0)
-			refs = append(refs, reference{uint32(i), pc + uint64(imm*4), 4, false})
+			refs = append(refs, reference{pc + uint64(imm*4), 4, false})
 			continue
 		case w&0xffc00000 == 0x91000000 && page[rn] != 0: // ADD
-			refs = append(refs, reference{uint32(i), page[rn] + uint64(w>>10&0xfff), 0, false})
+			refs = append(refs, reference{page[rn] + uint64(w>>10&0xfff), 0, false})
 			blank(0x003ffc00)
 		case w&0x3b000000 == 0x39000000 && page[rn] != 0: // LDR, STR
 			size := w >> 30
 			if w>>26&1 == 1 && w>>23&1 == 1 {
 				size = 4
 			}
-			refs = append(refs, reference{uint32(i), page[rn] + uint64(w>>10&0xfff)<<size, uint8(1 << size), false})
+			refs = append(refs, reference{page[rn] + uint64(w>>10&0xfff)<<size, uint8(1 << size), false})
 			blank(0x003ffc00)
 			if w>>22&1 == 0 {
 				continue // a store leaves its register alone

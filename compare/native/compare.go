@@ -30,7 +30,7 @@ func Compare(a, b *Image) *Result {
 		return c.Result
 	}
 	c.sections()
-	if len(c.other)+len(c.onlyA)+len(c.onlyB) > 0 {
+	if len(c.differing()) > 0 {
 		c.tools()
 		c.identifiers()
 		c.links()
@@ -119,9 +119,11 @@ func (c *comparison) sections() {
 	}
 }
 
+// differing are all sections that are not the same on both sides.
+func (c *comparison) differing() []sectionPair { return slices.Concat(c.other, c.onlyA, c.onlyB) }
+
 func (c *comparison) differs(name string) bool {
-	is := func(p sectionPair) bool { return p.name() == name }
-	return slices.ContainsFunc(c.other, is) || slices.ContainsFunc(c.onlyA, is) || slices.ContainsFunc(c.onlyB, is)
+	return slices.ContainsFunc(c.differing(), func(p sectionPair) bool { return p.name() == name })
 }
 
 var flagWords = regexp.MustCompile(`(^| )(-[A-Za-z][^ ]*)`)
@@ -138,19 +140,18 @@ func (c *comparison) tools() {
 		c.add(cause.Finding{Where: "DW_AT_producer", Cause: "compiler", A: join(x), B: join(y)})
 	}
 	if x, y := flags(a), flags(b); len(a.Producers) > 0 && len(b.Producers) > 0 && !slices.Equal(x, y) {
-		c.add(cause.Finding{Where: "DW_AT_producer", Cause: "compiler-flags", A: strings.Join(less(x, y), " "), B: strings.Join(less(y, x), " "),
+		c.add(cause.Finding{Where: "DW_AT_producer", Cause: "compiler-flags", A: strings.Join(text.Without(x, y), " "), B: strings.Join(text.Without(y, x), " "),
 			Detail: "flags of the compiler: " + change(x, y, 8)})
 	}
 	if c.differs(".GCC.command.line") {
 		c.add(cause.Finding{Where: ".GCC.command.line", Cause: "compiler-flags", Detail: "recorded switches: " + change(commandLine(a), commandLine(b), 8)})
 		c.cover(".GCC.command.line")
 	}
-	switch {
-	case a.Linker != b.Linker:
+	if a.Linker != b.Linker {
 		c.add(cause.Finding{Where: "linker", Cause: "linker", A: orNone(a.Linker), B: orNone(b.Linker)})
 		c.cover(".comment", ".note.gnu.gold-version")
-	case c.layout() != "":
-		c.add(cause.Finding{Where: "order of sections", Cause: "linker", Detail: c.layout()})
+	} else {
+		c.layout()
 	}
 	for _, t := range c.toolVersions() {
 		c.add(t)
@@ -164,8 +165,8 @@ func orNone(s string) string {
 	return s
 }
 
-// layout tells whether sections lie in another order, as other linkers place them.
-func (c *comparison) layout() string {
+// layout speaks of sections in another order, as other linkers place them.
+func (c *comparison) layout() {
 	loaded := func(im *Image) (out []string) {
 		for _, s := range im.Sections {
 			if s.Addr != 0 && s.Kind != Debug {
@@ -195,17 +196,14 @@ func (c *comparison) layout() string {
 	}
 	p, q := steady(common(x, y)), steady(common(y, x))
 	if !slices.Equal(p, q) && len(p) > 5 {
-		return "the same sections in another order: " + strings.Join(p, " ") + " against " + strings.Join(q, " ")
+		c.add(cause.Finding{Where: "order of sections", Cause: "linker", Detail: "the same sections in another order: " + strings.Join(p, " ") + " against " + strings.Join(q, " ")})
 	}
-	return ""
 }
 
 // producers are the compilers that DWARF names, without their flags.
 func producers(im *Image) (out []string) {
 	for _, p := range im.Producers {
-		if i := strings.Index(p, " -"); i >= 0 {
-			p = p[:i]
-		}
+		p, _, _ = strings.Cut(p, " -")
 		out = append(out, p)
 	}
 	slices.Sort(out)
@@ -306,7 +304,7 @@ func (c *comparison) links() {
 	switch {
 	case slices.Equal(a.Needed, b.Needed):
 	case slices.Equal(plain(a.Needed), plain(b.Needed)):
-		c.add(cause.Finding{Where: "needed libraries", Cause: "vendored-library", Detail: change(a.Needed, b.Needed, 4), A: join(less(a.Needed, b.Needed)), B: join(less(b.Needed, a.Needed))})
+		c.add(cause.Finding{Where: "needed libraries", Cause: "vendored-library", Detail: change(a.Needed, b.Needed, 4), A: join(text.Without(a.Needed, b.Needed)), B: join(text.Without(b.Needed, a.Needed))})
 	default:
 		c.add(cause.Finding{Where: "needed libraries", Cause: "link-target", Detail: change(a.Needed, b.Needed, 6), A: join(a.Needed), B: join(b.Needed)})
 	}
@@ -319,7 +317,7 @@ func (c *comparison) links() {
 	}
 	if !slices.Equal(a.RunPath, b.RunPath) {
 		name := "link-target"
-		if absolute := func(s string) bool { return strings.HasPrefix(s, "/") }; slices.ContainsFunc(less(a.RunPath, b.RunPath), absolute) || slices.ContainsFunc(less(b.RunPath, a.RunPath), absolute) {
+		if absolute := func(s string) bool { return strings.HasPrefix(s, "/") }; slices.ContainsFunc(text.Without(a.RunPath, b.RunPath), absolute) || slices.ContainsFunc(text.Without(b.RunPath, a.RunPath), absolute) {
 			name = "build-path"
 		}
 		c.add(cause.Finding{Where: "rpath", Cause: name, A: join(a.RunPath), B: join(b.RunPath)})
@@ -327,21 +325,23 @@ func (c *comparison) links() {
 	if x, y := otherVersions(a.Imports, b.Imports); len(x) > 0 {
 		c.add(cause.Finding{Where: "symbol versions", Cause: "link-target", Detail: change(x, y, 6)})
 	}
-	value := func(im *Image, name string) string {
-		for _, f := range im.Facts {
-			if f.Name == name {
-				return f.Value
-			}
-		}
-		return "none"
-	}
 	var seen []string
 	for _, f := range slices.Concat(a.Facts, b.Facts) {
-		if v, w := value(a, f.Name), value(b, f.Name); v != w && !slices.Contains(seen, f.Name) {
+		if v, w := valueOf(a.Facts, f.Name, "none"), valueOf(b.Facts, f.Name, "none"); v != w && !slices.Contains(seen, f.Name) {
 			seen = append(seen, f.Name)
 			c.add(cause.Finding{Where: f.Name, Cause: c.factCause(f.Name), A: v, B: w})
 		}
 	}
+}
+
+// valueOf is what a fact says, none when it is not there.
+func valueOf(l []Fact, name, none string) string {
+	for _, f := range l {
+		if f.Name == name {
+			return f.Value
+		}
+	}
+	return none
 }
 
 // otherVersions are the imports that both sides have in other versions.
@@ -382,7 +382,7 @@ func (c *comparison) symbols() {
 	}
 	if x, y := unversioned(a.Imports), unversioned(b.Imports); !slices.Equal(x, y) {
 		name := c.codeCause()
-		if d := slices.Concat(less(x, y), less(y, x)); name == "" && slices.ContainsFunc(d, hardens) && !slices.ContainsFunc(d, func(s string) bool { return !hardens(s) && !slices.Contains(d, "__"+s+"_chk") }) {
+		if d := slices.Concat(text.Without(x, y), text.Without(y, x)); name == "" && slices.ContainsFunc(d, hardens) && !slices.ContainsFunc(d, func(s string) bool { return !hardens(s) && !slices.Contains(d, "__"+s+"_chk") }) {
 			name = "compiler-flags"
 		}
 		c.add(cause.Finding{Where: "imports", Cause: name, Detail: change(x, y, 6)})
@@ -439,16 +439,8 @@ func onlyOne(first bool, what string) string {
 // toolVersions are fingerprints of what generated the source.
 func (c *comparison) toolVersions() (out []cause.Finding) {
 	x, y := c.a.Tools(), c.b.Tools()
-	value := func(l []Fact, name string) string {
-		for _, f := range l {
-			if f.Name == name {
-				return f.Value
-			}
-		}
-		return ""
-	}
 	for _, t := range []struct{ tool, cause string }{{"Cython", "cython-version"}, {"NumPy API", "numpy-version"}, {"pybind11", ""}, {"rustc", "compiler"}, {"Go", "compiler"}} {
-		if v, w := value(x, t.tool), value(y, t.tool); v != w && v != "" && w != "" {
+		if v, w := valueOf(x, t.tool, ""), valueOf(y, t.tool, ""); v != w && v != "" && w != "" {
 			out = append(out, cause.Finding{Where: t.tool, Cause: t.cause, Detail: fmt.Sprintf("%s %s against %s", t.tool, v, w), A: v, B: w})
 		}
 	}
@@ -462,7 +454,7 @@ var (
 
 // texts compares the texts that only one side has.
 func (c *comparison) texts() {
-	differ := slices.ContainsFunc(append(slices.Clone(c.other), append(c.onlyA, c.onlyB...)...), func(p sectionPair) bool {
+	differ := slices.ContainsFunc(c.differing(), func(p sectionPair) bool {
 		k := p.section().Kind
 		return k == ReadOnly || k == Data || k == Debug || k == Other
 	})
@@ -470,7 +462,7 @@ func (c *comparison) texts() {
 		return
 	}
 	x, y := c.a.allTexts(), c.b.allTexts()
-	c.minus, c.plus = less(x, y), less(y, x)
+	c.minus, c.plus = text.Without(x, y), text.Without(y, x)
 	if c.paths() {
 		return
 	}
@@ -528,7 +520,7 @@ func (c *comparison) classify(a, b string) string {
 func (c *comparison) paths() bool {
 	from, to := directory(c.minus, c.plus)
 	if from == "" {
-		from, to = directory(less(c.a.Dirs, c.b.Dirs), less(c.b.Dirs, c.a.Dirs))
+		from, to = directory(text.Without(c.a.Dirs, c.b.Dirs), text.Without(c.b.Dirs, c.a.Dirs))
 	}
 	if from == "" || strings.HasPrefix(from, "/usr/") && strings.HasPrefix(to, "/usr/") { // where the compiler's own headers lie
 		return false
@@ -538,7 +530,7 @@ func (c *comparison) paths() bool {
 	for _, s := range c.plus {
 		left = append(left, strings.ReplaceAll(s, to, from))
 	}
-	rest := len(less(c.minus, left)) + len(less(left, c.minus))
+	rest := len(text.Without(c.minus, left)) + len(text.Without(left, c.minus))
 	f := cause.Finding{Where: "text", Cause: "build-path", A: from, B: to}
 	if name := text.Classify(from, to, from+"\n"+to, ""); name != "" {
 		f.Cause = name // an interpreter of another version lies elsewhere, too
@@ -614,7 +606,7 @@ func (im *Image) allTexts() []string {
 
 // code compares functions.
 func (c *comparison) code() {
-	differ := slices.ContainsFunc(slices.Concat(c.other, c.onlyA, c.onlyB), func(p sectionPair) bool {
+	differ := slices.ContainsFunc(c.differing(), func(p sectionPair) bool {
 		k := p.section().Kind
 		return k == Code || k == ReadOnly || k == Data || k == Zero
 	})
@@ -639,7 +631,7 @@ func (c *comparison) code() {
 			f.Detail += ", …"
 			break
 		}
-		f.Detail += pick2(i == 0, ": ", ", ") + ch.Name
+		f.Detail += pick(i == 0, ": ", ", ") + ch.Name
 	}
 	if f.Cause == "" {
 		f.Cause = c.flagsByCode(m)
@@ -648,13 +640,6 @@ func (c *comparison) code() {
 		}
 	}
 	c.add(f)
-}
-
-func pick2(first bool, a, b string) string {
-	if first {
-		return a
-	}
-	return b
 }
 
 // codeCause is what explains other code, when something found before does.
@@ -753,22 +738,20 @@ func (im *Image) opcodes(f Function) (out []uint16) {
 
 // headers are compared by what was read of them.
 func (c *comparison) headers() {
-	if len(c.other)+len(c.onlyA)+len(c.onlyB) > 0 || len(c.Findings) > 0 {
+	if len(c.differing()) > 0 || len(c.Findings) > 0 {
 		return
 	}
 	if c.a.Linked != c.b.Linked {
 		c.add(cause.Finding{Where: "time stamp", Cause: "link-time", A: c.a.Linked, B: c.b.Linked})
 	}
 	c.links()
-	if c.layout() != "" {
-		c.add(cause.Finding{Where: "order of sections", Cause: "linker", Detail: c.layout()})
-	}
+	c.layout()
 }
 
 // rest speaks of the sections that nothing spoke of yet.
 func (c *comparison) rest() {
 	codeChanged := c.Functions != nil
-	for _, p := range slices.Concat(c.other, c.onlyA, c.onlyB) {
+	for _, p := range c.differing() {
 		s := p.section()
 		if c.covered[s.Name] {
 			continue
@@ -822,7 +805,7 @@ func (c *comparison) data(p sectionPair) cause.Finding {
 		return f
 	}
 	f.Cause = c.codeCause()
-	minus, plus := less(texts(p.a.Bytes), texts(p.b.Bytes)), less(texts(p.b.Bytes), texts(p.a.Bytes))
+	minus, plus := text.Without(texts(p.a.Bytes), texts(p.b.Bytes)), text.Without(texts(p.b.Bytes), texts(p.a.Bytes))
 	minus, plus = c.unexplained(minus, plus)
 	switch {
 	case len(minus)+len(plus) > 0:
@@ -841,7 +824,7 @@ func (c *comparison) unexplained(minus, plus []string) (a, b []string) {
 	for _, s := range plus {
 		b = append(b, string(c.undo([]byte(s))))
 	}
-	return less(minus, b), less(b, minus)
+	return text.Without(minus, b), text.Without(b, minus)
 }
 
 func quoted(l []string) (out []string) {
@@ -904,7 +887,7 @@ func (c *comparison) certify() {
 	// Nothing but identifiers: they are the cause, not a consequence.
 	if len(causes) == 0 {
 		only := true
-		for _, p := range slices.Concat(c.other, c.onlyA, c.onlyB) {
+		for _, p := range c.differing() {
 			only = only && identifier(p.name())
 		}
 		if only {
@@ -920,7 +903,7 @@ func (c *comparison) certify() {
 		return
 	}
 	sure := true
-	for _, p := range slices.Concat(c.other, c.onlyA, c.onlyB) {
+	for _, p := range c.differing() {
 		if identifier(p.name()) {
 			continue
 		}

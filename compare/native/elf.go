@@ -43,7 +43,6 @@ func parseELF(b []byte, lim Limits) (*Image, error) {
 			im.Sections = append(im.Sections, e.section(s))
 		}
 	}
-	e.ignore()
 	e.symbols()
 	e.dynamic()
 	e.relocations()
@@ -59,18 +58,6 @@ type elfReader struct {
 	b        []byte
 	lim      Limits
 	imported []elf.Symbol
-}
-
-// ignore marks what says only where in the file things lie: the headers of
-// the file, of segments and of sections.
-func (e *elfReader) ignore() {
-	le := e.f.ByteOrder
-	b := e.b
-	if e.f.Class == elf.ELFCLASS64 && len(b) >= 64 {
-		phoff, shoff := le.Uint64(b[32:]), le.Uint64(b[40:])
-		phsize, shsize := uint64(le.Uint16(b[54:]))*uint64(le.Uint16(b[56:])), uint64(le.Uint16(b[58:]))*uint64(le.Uint16(b[60:]))
-		e.ignored = append(e.ignored, span{0, 64}, span{phoff, phoff + phsize}, span{shoff, shoff + shsize})
-	}
 }
 
 func (e *elfReader) section(s *elf.Section) Section {
@@ -181,7 +168,6 @@ func (e *elfReader) symbols() {
 		if s.Section == elf.SHN_UNDEF {
 			if s.Version != "" {
 				name += "@" + s.Version
-				e.Versions = append(e.Versions, s.Library+"("+s.Version+")")
 			}
 			e.Imports = append(e.Imports, name)
 		} else if elf.ST_BIND(s.Info) != elf.STB_LOCAL {

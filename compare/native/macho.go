@@ -171,15 +171,12 @@ func (m *machoReader) commands() {
 		case *macho.Dylib:
 			if command != lcIDDylib {
 				m.Needed = append(m.Needed, l.Name)
-				m.Versions = append(m.Versions, l.Name+" ("+version(l.CurrentVersion)+")")
 			}
 		case *macho.Rpath:
 			m.RunPath = append(m.RunPath, l.Path)
 		}
 		at += size
 	}
-	// Commands tell where things lie; what else they say was read above.
-	m.ignored = append(m.ignored, span{0, at})
 	linkedit := m.f.Segment("__LINKEDIT")
 	if linkedit != nil && linkedit.Offset <= uint64(len(m.b)) {
 		end := min(uint64(len(m.b)), linkedit.Offset+linkedit.Filesz)

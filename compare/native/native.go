@@ -56,10 +56,9 @@ type Section struct {
 
 // Function is a run of code.
 type Function struct {
-	Name  string // demangled; "" when nothing names it
-	Addr  uint64
-	Size  uint64
-	Local bool // the name is not of a symbol: from a table of methods
+	Name string // demangled; "" when nothing names it
+	Addr uint64
+	Size uint64
 }
 
 // Fact is one thing that a header says.
@@ -71,10 +70,9 @@ type Image struct {
 	Machine   string // x86-64, arm64, or as the format names it
 	Sections  []Section
 	Functions []Function // by address, no two overlap
-	Imports   []string   // sorted
+	Imports   []string   // sorted; with ELF's version: memcpy@GLIBC_2.14
 	Exports   []string   // sorted
 	Needed    []string   // libraries, in order
-	Versions  []string   // symbol versions needed, sorted: libc.so.6(GLIBC_2.17)
 	RunPath   []string
 	Name      string // SONAME, install name
 	BuildID   string // build-id, UUID, GUID of the PDB; hex
@@ -89,7 +87,6 @@ type Image struct {
 	goVersion string
 	pointers  map[uint64]pointer // slots that the loader fills
 	slots     []uint64           // of pointers, sorted
-	ignored   []span             // of the file: header fields that say only where things lie
 }
 
 // A pointer is what the loader writes into a slot.
@@ -97,8 +94,6 @@ type pointer struct {
 	symbol string // "" for an address in the image
 	addend uint64
 }
-
-type span struct{ from, to uint64 }
 
 // Limits of what is read.
 type Limits struct {
@@ -187,7 +182,7 @@ func one(im *Image, err error) ([]*Image, error) {
 
 // finish sorts what was read and names what has no name.
 func (im *Image) finish() {
-	for _, s := range []*[]string{&im.Imports, &im.Exports, &im.Versions, &im.Producers, &im.Dirs} {
+	for _, s := range []*[]string{&im.Imports, &im.Exports, &im.Producers, &im.Dirs} {
 		slices.Sort(*s)
 		*s = slices.Compact(*s)
 	}
@@ -368,7 +363,7 @@ func (im *Image) nameMethods() {
 			continue
 		}
 		if name, ok := im.text(p.addend); ok && isIdentifier(name) {
-			im.Functions[i].Name, im.Functions[i].Local = "method "+name, true
+			im.Functions[i].Name = "method " + name
 		}
 	}
 }

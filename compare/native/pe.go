@@ -49,7 +49,6 @@ func parsePE(b []byte, _ Limits) (*Image, error) {
 		im.Linked = t.Format(time.RFC3339)
 	}
 	im.Facts = append(im.Facts, Fact{"characteristics", fmt.Sprintf("%#x", f.Characteristics)})
-	p.headers()
 	for _, s := range f.Sections {
 		im.Sections = append(im.Sections, p.section(s))
 	}
@@ -91,17 +90,6 @@ func (p *peReader) dir(i int) pe.DataDirectory {
 		return pe.DataDirectory{}
 	}
 	return p.dirs[i]
-}
-
-// headers are compared by what was read of them.
-func (p *peReader) headers() {
-	end := uint64(len(p.b))
-	for _, s := range p.f.Sections {
-		if s.Offset > 0 {
-			end = min(end, uint64(s.Offset))
-		}
-	}
-	p.ignored = append(p.ignored, span{0, end})
 }
 
 func (p *peReader) section(s *pe.Section) Section {

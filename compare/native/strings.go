@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/truewheel/truewheel/compare/text"
 )
 
 func hexAddr(a uint64) string { return fmt.Sprintf("%#x", a) }
@@ -42,23 +44,6 @@ func texts(b []byte) []string {
 	return out
 }
 
-// less is a without the elements of b, each as often as it stands there.
-func less(a, b []string) []string {
-	count := make(map[string]int, len(b))
-	for _, s := range b {
-		count[s]++
-	}
-	var out []string
-	for _, s := range a {
-		if count[s] > 0 {
-			count[s]--
-		} else {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
 func join(s []string) string {
 	if len(s) == 0 {
 		return "none"
@@ -68,7 +53,7 @@ func join(s []string) string {
 
 // change says in words what two lists have each alone.
 func change(a, b []string, most int) string {
-	minus, plus := less(a, b), less(b, a)
+	minus, plus := text.Without(a, b), text.Without(b, a)
 	var out []string
 	list := func(word string, l []string) {
 		if len(l) == 0 {

@@ -3,6 +3,7 @@ package native
 import (
 	"bytes"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -51,6 +52,22 @@ func (im *Image) Tools() []Fact {
 	}
 	if im.goVersion != "" {
 		add("Go", im.goVersion)
+	}
+	return out
+}
+
+// MadeBy is what made an image: compilers (those that DWARF names where none
+// names itself), linker and generators, with versions.
+func (im *Image) MadeBy() []string {
+	out := slices.Clone(im.Compilers)
+	if len(out) == 0 {
+		out = producers(im)
+	}
+	if im.Linker != "" {
+		out = append(out, im.Linker)
+	}
+	for _, t := range im.Tools() {
+		out = append(out, t.Name+" "+t.Value)
 	}
 	return out
 }

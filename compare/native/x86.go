@@ -301,7 +301,7 @@ func vexOperands(space, op byte) uint16 {
 	return bad
 }
 
-func pick(first bool, a, b int) int {
+func pick[T any](first bool, a, b T) T {
 	if first {
 		return a
 	}

@@ -111,15 +111,25 @@ func hunks(a, b []byte) []hunk {
 	return out
 }
 
-// sorted are the lines of a text, sorted.
-func sorted(b []byte) []string {
-	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
-	slices.Sort(lines)
-	return lines
+// Without is a less the elements of b, each as often as it stands there.
+func Without(a, b []string) []string {
+	count := make(map[string]int, len(b))
+	for _, s := range b {
+		count[s]++
+	}
+	var out []string
+	for _, s := range a {
+		if count[s] > 0 {
+			count[s]--
+		} else {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // SameLines reports whether two texts have the same lines in any order.
-func SameLines(a, b []byte) bool { return slices.Equal(sorted(a), sorted(b)) }
+func SameLines(a, b []byte) bool { return slices.Equal(sortedCopy(lines(a)), sortedCopy(lines(b))) }
 
 // Explain says in what two texts differ. name is the file's, with slashes.
 func Explain(name string, a, b []byte) []cause.Finding {

@@ -140,10 +140,10 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+var breaks = strings.NewReplacer("\n", "\uFFFD", "\t", "\uFFFD")
+
 // oneLine is printable without breaks: for names from outside.
-func oneLine(s string) string {
-	return strings.NewReplacer("\n", "\uFFFD", "\t", "\uFFFD").Replace(printable(s))
-}
+func oneLine(s string) string { return breaks.Replace(printable(s)) }
 
 // printable replaces control characters, so that nothing from outside speaks to the terminal.
 func printable(s string) string {
