@@ -40,10 +40,17 @@ require (
 require github.com/rogpeppe/go-internal v1.16.0
 
 require (
+	github.com/ProtonMail/go-crypto v1.5.2
+	pault.ag/go/debian v0.19.0
+)
+
+require (
+	github.com/cloudflare/circl v1.6.3 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.6 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/spf13/pflag v1.0.9 // indirect
 	go.yaml.in/yaml/v3 v3.0.4 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/tools v0.51.0 // indirect
 )

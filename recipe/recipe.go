@@ -59,6 +59,17 @@ type Recipe struct {
 	// Env are further variables, documented switches of the project or its backend.
 	Env      map[string]string
 	Switches Switches
+	// ConfigSettings are given to the backend's hooks (PEP 517).
+	ConfigSettings map[string][]string
+
+	// Target is the tag the wheel has to have, as cibuildwheel writes it, with
+	// or without a C library's version: "cp311-manylinux_x86_64". "": any.
+	Target string
+	// Extensions are members that the wheel has to have, without what follows
+	// the first dot of their last part: "markupsafe/_speedups".
+	Extensions []string
+	// Repair says what makes the wheel portable: "auditwheel", or "" for nothing.
+	Repair string
 }
 
 // Switches are settings given to the backend from outside the source.
@@ -89,6 +100,11 @@ type Clock struct {
 // only then can a build be `reproduced`.
 func (r Recipe) Scalar() bool { return !r.Switches.NoExtensions }
 
+// Auditwheel is the tool that grafts libraries into Linux wheels (PEP 600).
+const Auditwheel = "auditwheel"
+
+var target = regexp.MustCompile(`^[a-z0-9_.]+(-[a-z0-9_.]+){1,2}$`)
+
 var minorVersion = regexp.MustCompile(`^3\.[0-9]{1,2}$`)
 
 // Check says what is wrong with r, or nil.
@@ -112,6 +128,12 @@ func (r Recipe) Check() error {
 		return fmt.Errorf("recipe: clock step without the file it happens at")
 	case r.Path != "" && !safePath(r.Path):
 		return fmt.Errorf("recipe: build path %q is not a clean absolute path below /build or /tmp or another place of its own", r.Path)
+	}
+	if r.Repair != "" && r.Repair != Auditwheel {
+		return fmt.Errorf("recipe: repair %q is not %s", r.Repair, Auditwheel)
+	}
+	if r.Target != "" && !target.MatchString(r.Target) {
+		return fmt.Errorf("recipe: target %q is not like cp311-manylinux_x86_64 or py3-none-any", r.Target)
 	}
 	for k := range r.Env {
 		if k == "" || strings.ContainsAny(k, "=\x00") || reserved(k) {

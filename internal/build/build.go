@@ -123,6 +123,7 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 	}
 	if caged {
 		spec.Dir = "/"
+		spec.Root = s.Environment.Root
 		spec.Tmpfs = []string{"/build", "/tmp"}
 		if top := "/" + strings.Split(in.path, "/")[1]; !slices.Contains(spec.Tmpfs, top) {
 			spec.Tmpfs = append(spec.Tmpfs, top)
@@ -164,7 +165,9 @@ func (s Spec) job(in insidePaths) job {
 		Call: call{
 			Mode: string(r.Mode), Backend: backend, BackendPath: s.BackendPath,
 			NoExtensions: r.Switches.NoExtensions, Args: append([]string{}, r.Switches.Args...),
+			ConfigSettings: r.ConfigSettings,
 		},
+		Repair: r.Repair,
 		Settings: &surroundings{
 			Start: r.Clock.Start.Unix(), Step: int64(r.Clock.Step / time.Second),
 			StepAt: r.Clock.StepAt, LineEnds: r.LineEnds,

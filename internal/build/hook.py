@@ -2,7 +2,7 @@
 
 usage: hook.py JOB RESULT
 JOB is JSON: {"hook": "requires"|"wheel", "mode": "pep517"|"setup.py", "backend",
-"backend_path", "out", "no_extensions", "args"}.
+"backend_path", "out", "no_extensions", "args", "config_settings"}.
 RESULT gets {"requires": [...]} or {"wheel": name}.
 """
 import importlib
@@ -87,7 +87,10 @@ def main():
     else:
         found = backend(job)
         # In-place builds and their switches reach setuptools by config_settings.
-        settings = {"--build-option": job["args"], "--global-option": []} if job["args"] else None
+        settings = {"--build-option": job["args"], "--global-option": []} if job["args"] else {}
+        for name, values in (job["config_settings"] or {}).items():
+            settings[name] = values[0] if len(values) == 1 else values
+        settings = settings or None
         if job["hook"] == "requires":
             hook = getattr(found, "get_requires_for_build_wheel", None)
             result["requires"] = list(hook(settings)) if hook else []

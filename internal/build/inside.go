@@ -30,6 +30,7 @@ type job struct {
 	Env      []string          `json:"env"`
 	Umask    uint32            `json:"umask"`
 	Call     call              `json:"call"`
+	Repair   string            `json:"repair,omitempty"` // module that makes the wheel portable
 	Settings *surroundings     `json:"surroundings"`
 	Home     map[string]string `json:"home,omitempty"` // files of the build's home directory
 }
@@ -43,6 +44,8 @@ type call struct {
 	Out          string   `json:"out"`
 	NoExtensions bool     `json:"no_extensions"`
 	Args         []string `json:"args"`
+
+	ConfigSettings map[string][]string `json:"config_settings"`
 }
 
 // surroundings is what surroundings.py reads.
@@ -122,12 +125,36 @@ func RunInside(in io.Reader, out io.Writer, log io.Writer) error {
 	if err != nil {
 		return fail("wheel", err)
 	}
-	return j.sendWheel(built.Wheel, out, send, fail)
+	name := filepath.Join(j.Call.Out, filepath.Base(built.Wheel))
+	if j.Repair != "" {
+		if name, err = j.repair(name, log); err != nil {
+			return fail("repair", err)
+		}
+	}
+	return j.sendWheel(name, out, send, fail)
 }
 
-func (j *job) sendWheel(name string, out io.Writer, send func(message) error, fail func(string, error) error) error {
-	name = filepath.Base(name)
-	f, err := os.Open(filepath.Join(j.Call.Out, name))
+// repair makes a portable wheel of one that was built and says where it is.
+func (j *job) repair(built string, log io.Writer) (string, error) {
+	if strings.HasSuffix(built, "-none-any.whl") {
+		return "", fmt.Errorf("%s holds no extension module: there is nothing to repair, and the target is not pure", filepath.Base(built))
+	}
+	dir := filepath.Join(j.Work, "repaired")
+	cmd := exec.Command(j.Python, "-m", j.Repair, "repair", "--wheel-dir", dir, built)
+	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = j.Path, append([]string{}, j.Env...), log, log
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s repair: %w", j.Repair, err)
+	}
+	names, err := filepath.Glob(filepath.Join(dir, "*.whl"))
+	if err != nil || len(names) != 1 {
+		return "", fmt.Errorf("%s repair left %d wheels", j.Repair, len(names))
+	}
+	return names[0], nil
+}
+
+func (j *job) sendWheel(path string, out io.Writer, send func(message) error, fail func(string, error) error) error {
+	name := filepath.Base(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return fail("wheel", fmt.Errorf("the backend named %q, which is not there: %w", name, err))
 	}

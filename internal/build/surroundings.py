@@ -1,4 +1,4 @@
-"""Gives a build the clock and line ends of its recipe.
+"""Gives a build the clock, line ends and temporary names of its recipe.
 
 Imported by every Python of the environment at start (truewheel.pth). Files
 written since the build began have the clock's time wherever their times are
@@ -95,16 +95,17 @@ def _install(start, boundary_ns, step, step_at, line_ends):
 
     if line_ends == "crlf":
         _crlf()
+    _temporary_names()
 
 
-def _datetime(now):
-    """Pins datetime's clocks when datetime is first imported, which costs nothing before."""
+def _when_imported(wanted, patch):
+    """Patches a module when it is first imported, which costs nothing before."""
     import importlib.abc
     import importlib.machinery
 
     class Finder(importlib.abc.MetaPathFinder):
         def find_spec(self, name, path, target=None):
-            if name != "datetime":
+            if name != wanted:
                 return None
             sys.meta_path.remove(self)
             spec = importlib.machinery.PathFinder.find_spec(name, path)
@@ -119,6 +120,11 @@ def _datetime(now):
             loader.exec_module = exec_module
             return spec
 
+    sys.meta_path.insert(0, Finder())
+
+
+def _datetime(now):
+    """Pins datetime's clocks."""
     def patch(module):
         real_datetime, real_date = module.datetime, module.date
 
@@ -156,7 +162,40 @@ def _datetime(now):
 
         module.datetime, module.date = datetime, date
 
-    sys.meta_path.insert(0, Finder())
+    _when_imported("datetime", patch)
+
+
+def _temporary_names():
+    """Names of temporary files follow from the program's, not from chance.
+
+    Cython's shared utility module, for one, keeps the name of the directory
+    it was made in. How many jobs run at once must not matter.
+    """
+    def seed():
+        words = []
+        for word in getattr(sys, "orig_argv", None) or getattr(sys, "argv", []):
+            if word.startswith("-j") or word.isdigit():
+                continue
+            words.append(word)
+        return "\0".join(words)
+
+    def patch(module):
+        if not hasattr(module, "_RandomNameSequence"):
+            return
+
+        class Names(module._RandomNameSequence):
+            @property
+            def rng(self):
+                # As in the original: another process begins anew.
+                if getattr(self, "_rng_pid", None) != os.getpid():
+                    from random import Random
+                    self._rng = Random(seed())
+                    self._rng_pid = os.getpid()
+                return self._rng
+
+        module._RandomNameSequence = Names
+
+    _when_imported("tempfile", patch)
 
 
 def _crlf():

@@ -240,13 +240,13 @@ type batch struct {
 
 // key names a request among the runs that were not finished.
 func (m *batch) key(r request) string {
-	return fmt.Sprintf("%s %s %v %s %d %s %v", Version, r.text, r.choice, m.b.Client.Settings.Redacted(), m.o.tries, m.o.out, m.o.noCage)
+	return fmt.Sprintf("%s %s %v %s %d %s %v", Version, r.text, r.choice, m.b.Supply.Client.Settings.Redacted(), m.o.tries, m.o.out, m.o.noCage)
 }
 
 func (m *batch) request(ctx context.Context, i int, r request) error {
 	many := len(m.reports) > 1
 	var kept []*report.Report
-	if _, ok := m.b.Store.Cached("unfinished", m.key(r), &kept); ok && many && len(kept) > 0 {
+	if _, ok := m.b.Supply.Client.Store.Cached("unfinished", m.key(r), &kept); ok && many && len(kept) > 0 {
 		return m.done(i, kept, func() error {
 			for _, rep := range kept {
 				if err := m.print(rep); err != nil {
@@ -256,7 +256,7 @@ func (m *batch) request(ctx context.Context, i int, r request) error {
 			return nil
 		})
 	}
-	targets, err := rebuild.Targets(ctx, m.b.Client, r.text, r.choice)
+	targets, err := rebuild.Targets(ctx, m.b.Supply.Client, r.text, r.choice)
 	if err != nil {
 		if ctx.Err() != nil || !many {
 			return err
@@ -282,7 +282,7 @@ func (m *batch) request(ctx context.Context, i int, r request) error {
 		}
 	}
 	if many {
-		if err := m.b.Store.Cache("unfinished", m.key(r), reports); err != nil {
+		if err := m.b.Supply.Client.Store.Cache("unfinished", m.key(r), reports); err != nil {
 			return err
 		}
 	}
@@ -304,7 +304,7 @@ func (m *batch) done(i int, reports []*report.Report, print func() error) error 
 // forget ends a run: the next one begins anew.
 func (m *batch) forget(requests []request) {
 	for _, r := range requests {
-		m.b.Store.Forget("unfinished", m.key(r))
+		m.b.Supply.Client.Store.Forget("unfinished", m.key(r))
 	}
 }
 

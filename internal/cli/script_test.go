@@ -25,6 +25,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/truewheel/truewheel/internal/cli"
+	"github.com/truewheel/truewheel/recipe/lock"
 )
 
 func TestMain(m *testing.M) {
@@ -217,12 +218,18 @@ func (s *site) require(ts *testscript.TestScript, _ bool, args []string) {
 	name := ts.MkAbs(args[0])
 	data, err := os.ReadFile(name)
 	ts.Check(err)
+	l, err := lock.Parse(data)
+	ts.Check(err)
 	for _, f := range s.pages[args[1]] {
 		if strings.HasSuffix(f.Filename, ".whl") {
-			data = fmt.Appendf(data, "\n[[package]]\nname = %q\nversion = '1.0'\npurl = 'pkg:pypi/%s@1.0'\nfilename = %q\nsize = %d\nsha256 = %q\n",
-				args[1], args[1], f.Filename, f.Size, f.Hashes["sha256"])
+			l.Packages = append(l.Packages, lock.Package{
+				Name: args[1], Version: "1.0",
+				File: lock.File{PURL: lock.PyPIURL(args[1], "1.0"), Filename: f.Filename, Size: int64(f.Size), SHA256: f.Hashes["sha256"]},
+			})
 		}
 	}
+	data, err = l.Marshal()
+	ts.Check(err)
 	ts.Check(os.WriteFile(name, data, 0o644))
 }
 

@@ -122,16 +122,15 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags) (*rebui
 	}
 	st := client.Store
 	b := &rebuild.Rebuilder{
-		Client: client, Store: st, Tries: cage.tries, Keep: cage.keep,
+		Supply: &env.Supply{Client: client, UV: a.lazyUV(client)}, Tries: cage.tries, Keep: cage.keep,
 		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}
-	b.UV = a.lazyUV(client)
 	// It lives as long as the process.
 	if b.Encoders, err = deflate.NewCached(ctx, c.codeCache()); err != nil {
 		return nil, err
 	}
-	if b.Pythons, err = env.Pythons(ctx, a.environ, st); err != nil {
+	if b.Supply.Pythons, err = env.Pythons(ctx, a.environ, st); err != nil {
 		return nil, err
 	}
 	if cage.noCage {

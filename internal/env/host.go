@@ -17,6 +17,7 @@ const InCage = "/truewheel/env"
 type Environment struct {
 	Dir    string // on this machine
 	Seen   string // where the build sees it: Dir, or InCage
+	Root   string // directory that is seen as /; "": the host's system
 	Python Python
 }
 

@@ -18,10 +18,8 @@ import (
 	"github.com/truewheel/truewheel/compare"
 	"github.com/truewheel/truewheel/internal/build"
 	"github.com/truewheel/truewheel/internal/env"
-	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/sandbox"
-	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
@@ -33,10 +31,7 @@ import (
 
 // Rebuilder holds what all rebuilds of a run share. It is safe for concurrent use.
 type Rebuilder struct {
-	Client   *index.Client
-	Store    *store.Store
-	UV       func(context.Context) (*uv.UV, error) // asked for when first needed
-	Pythons  []env.Python
+	Supply   *env.Supply
 	Runtime  *sandbox.Runtime // nil: no cage
 	Uncaged  string           // why there is none
 	Limits   sandbox.Limits
@@ -96,10 +91,9 @@ type run struct {
 	dir      string
 	path     string // of the subject
 	subject  *wheel.Archive
-	source   *sdist.Tree
-	srcFile  *os.File
+	source   *build.Source
 	evidence *infer.Evidence
-	system   sdist.BuildSystem
+	used     lock.Environment // of debs; the zero value: the host's
 	tried    []attempt
 }
 
@@ -124,7 +118,7 @@ func (r *run) fail(class, format string, args ...any) {
 // Rebuild rebuilds one target. The error is for what stops us (a cancelled
 // context, a broken store); everything about the target stands in the report.
 func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome, error) {
-	dir, done, err := b.Store.TempDir("rebuild")
+	dir, done, err := b.Supply.Client.Store.TempDir("rebuild")
 	if err != nil {
 		return nil, err
 	}
@@ -132,8 +126,8 @@ func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome,
 	started := time.Now()
 	err = r.do(ctx)
 	report.Since(started, &r.report.Timings.Total)
-	if r.srcFile != nil {
-		r.srcFile.Close()
+	if r.source != nil {
+		r.source.Close()
 	}
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -239,7 +233,7 @@ func firstLine(s string) string {
 func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 	r.path = r.target.Path
 	if r.path == "" {
-		if r.path, err = r.Client.Fetch(ctx, r.target.Wheel); err != nil {
+		if r.path, err = r.Supply.Client.Fetch(ctx, r.target.Wheel); err != nil {
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
@@ -279,7 +273,7 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 func (r *run) fetchSource(ctx context.Context) (bool, error) {
 	src := *r.target.Source
 	r.report.Source = &report.Source{Kind: "sdist", Filename: src.Filename, SHA256: src.SHA256}
-	path, err := r.Client.Fetch(ctx, src)
+	path, err := r.Supply.Client.Fetch(ctx, src)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -287,29 +281,22 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		r.fail("fetch", "%v", err)
 		return false, nil
 	}
-	if r.srcFile, err = os.Open(path); err != nil {
-		return false, err
-	}
-	info, err := r.srcFile.Stat()
-	if err != nil {
-		return false, err
-	}
-	if r.source, err = sdist.Open(ctx, src.Filename, r.srcFile, info.Size(), r.Sdist); err != nil {
+	if r.source, err = build.OpenSource(ctx, src.Filename, path, r.Sdist); err != nil {
 		r.fail("unsafe-source", "%v", err)
 		return false, nil
 	}
-	for _, e := range r.source.Entries {
+	for _, e := range r.source.Tree.Entries {
 		if hex.EncodeToString(e.SHA256[:]) == r.target.Wheel.SHA256 {
 			r.fail("self-input", "the source holds the published wheel itself: %s", e.Name)
 			return false, nil
 		}
 	}
-	if r.system, err = r.source.BuildSystem(); err != nil {
+	if err := r.source.ReadSystem(); err != nil {
 		r.fail("build", "%v", err)
 		return false, nil
 	}
-	r.report.Source.Binaries = infer.Binaries(r.source)
-	if r.evidence, err = infer.Read(ctx, r.subject, r.source, r.target.Wheel.UploadTime); err != nil {
+	r.report.Source.Binaries = infer.Binaries(r.source.Tree)
+	if r.evidence, err = infer.Read(ctx, r.subject, r.source.Tree, r.target.Wheel.UploadTime); err != nil {
 		r.fail("unsafe-wheel", "%v", err)
 		return false, nil
 	}
@@ -326,37 +313,39 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	if err := os.MkdirAll(a.dir, 0o755); err != nil {
 		return a, err
 	}
-	want := rec.Python
-	if r.target.Lock != nil {
-		want = r.target.Lock.Python
-	}
-	python, ok := env.Nearest(r.Pythons, want)
-	if !ok {
-		return failed("python-missing", "no Python %s here (uv python install %s gets one)", rec.Python, rec.Python)
-	}
-	if r.target.Lock != nil && python.Version != want {
-		r.report.Notes = append(r.report.Notes, fmt.Sprintf("built with Python %s: the lock's %s is not here", python.Version, want))
+	python, root, class, err := r.interpreter(ctx, rec)
+	if class != "" {
+		return failed(class, "%v", err)
 	}
 	log := &tail{also: r.events.Log}
-	b := &builder{run: r, rec: rec, python: python, dir: a.dir}
+	j := &build.Job{
+		Supply: r.Supply, Runtime: r.Runtime, Limits: r.Limits, Recipe: rec, Source: r.source,
+		Python: python, Root: root, Dir: a.dir, Check: r.checkSelf,
+	}
+	if l := r.target.Lock; l != nil {
+		j.Locked, j.Packages = true, l.Packages
+	}
 	started := time.Now()
 	r.events.stage("resolve")
-	err := b.resolve(ctx)
+	err = j.Resolve(ctx)
 	report.Since(started, &r.report.Timings.Resolve)
 	if err == nil {
 		started = time.Now()
 		r.events.stage("environment")
-		err = b.prepare(ctx)
+		err = j.Prepare(ctx)
 		report.Since(started, &r.report.Timings.Environment)
 	}
 	var built build.Result
 	if err == nil {
 		started = time.Now()
 		r.events.stage("build")
-		built, err = b.build(ctx, log)
+		built, err = j.Build(ctx, log)
 		report.Since(started, &r.report.Timings.Build)
 	}
 	a.log, a.rss, a.path = log.bytes(), built.MaxRSS, built.BuildPath
+	if err == nil && r.Keep != "" {
+		err = os.CopyFS(filepath.Join(r.Keep, r.source.Tree.Top), os.DirFS(filepath.Dir(j.Unpacked())))
+	}
 	var failure *build.Failure
 	var resolve *uv.ResolveError
 	switch {
@@ -369,12 +358,55 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	case err != nil:
 		return failed("environment", "%v", err)
 	}
-	a.lock, a.wheel, a.sha256, a.Name = b.lock(), built.Path, built.SHA256, built.Filename
+	a.lock, a.wheel, a.sha256, a.Name = r.lock(j), built.Path, built.SHA256, built.Filename
 	started = time.Now()
 	r.events.stage("compare")
 	err = r.compare(ctx, &a)
 	report.Since(started, &r.report.Timings.Compare)
 	return a, err
+}
+
+// interpreter is what a recipe is built with: of the lock's environment, of
+// the one that was asked for, or of this machine. A class says why there is none.
+func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Python, root, class string, err error) {
+	want := rec.Python
+	if l := r.target.Lock; l != nil {
+		if l.Environment.Kind == lock.Debian {
+			return r.debian(ctx, l.Environment)
+		}
+		want = l.Python
+	}
+	python, ok := env.Nearest(r.Supply.Pythons, want)
+	if !ok {
+		return python, "", "python-missing", fmt.Errorf("no Python %s here (uv python install %s gets one)", rec.Python, rec.Python)
+	}
+	if r.target.Lock != nil && python.Version != want {
+		r.report.Notes = append(r.report.Notes, fmt.Sprintf("built with Python %s: the lock's %s is not here", python.Version, want))
+	}
+	return python, "", "", nil
+}
+
+// debian is the interpreter and the root directory of an environment of .debs.
+func (r *run) debian(ctx context.Context, e lock.Environment) (python env.Python, root, class string, err error) {
+	if r.Runtime == nil {
+		return python, "", "environment", fmt.Errorf("a debian environment needs a cage: %s", r.Uncaged)
+	}
+	if python, err = env.DebianPython(e); err == nil {
+		root, err = r.Supply.Root(ctx, e)
+	}
+	if err != nil {
+		return python, "", "environment", err
+	}
+	r.used = e
+	return python, root, "", nil
+}
+
+// environment is what the builds of this run have run in.
+func (r *run) environment() lock.Environment {
+	if r.used.Kind == "" {
+		return lock.Environment{Kind: lock.Host}
+	}
+	return r.used
 }
 
 // compare opens what was built and compares it with the subject.
@@ -397,7 +429,7 @@ func (r *run) compare(ctx context.Context, a *attempt) error {
 		return ctx.Err()
 	}
 	bySum := map[[32]byte]bool{}
-	for _, e := range r.source.Entries {
+	for _, e := range r.source.Tree.Entries {
 		bySum[e.SHA256] = true
 	}
 	a.Result, err = compare.Wheels(ctx, r.subject, rebuilt, compare.Options{

@@ -264,10 +264,13 @@ func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock) (Target, error) 
 		return Target{}, err
 	}
 	t := Target{Name: w.Name, Lock: l}
-	if t.Path, err = b.Locate(ctx, w.Name, *l.Subject); err != nil {
+	if l.Source == nil {
+		return t, errors.New("the lock is of a checkout, which only `truewheel build` can build")
+	}
+	if t.Path, err = b.Supply.Locate(ctx, string(w.Name), *l.Subject); err != nil {
 		return t, err
 	}
-	if _, err := b.Locate(ctx, w.Name, l.Source); err != nil {
+	if _, err := b.Supply.Locate(ctx, string(w.Name), *l.Source); err != nil {
 		return t, err
 	}
 	t.Wheel = pypi.File{Filename: l.Subject.Filename, SHA256: l.Subject.SHA256, Size: l.Subject.Size}

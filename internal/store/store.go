@@ -354,6 +354,10 @@ func writeFrom(name string, r io.Reader) error {
 	return err
 }
 
+// SyncTree brings everything below dir to the disk, as far as the system has a
+// way to.
+func SyncTree(dir string) error { return syncTree(dir) }
+
 // Usage is what a part of the store takes.
 type Usage struct {
 	Part  string `json:"part"`

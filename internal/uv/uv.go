@@ -36,8 +36,12 @@ type Request struct {
 	Constraints []string
 	Pins        []recipe.Pin
 	Before      time.Time // no file uploaded later; zero: no limit
-	Python      string    // executable of the interpreter they are for
-	Offline     bool
+	Python      string    // executable of an interpreter; they are for it, unless PythonVersion says otherwise
+	// PythonVersion ("3.11.2") and Platform ("x86_64-manylinux_2_36") are of
+	// an interpreter that can't be run here.
+	PythonVersion, Platform string
+	Offline                 bool `json:"-"`
+	Fresh                   bool `json:"-"` // ask anew, whatever was answered before
 }
 
 // Resolved is one wheel of a resolution.
@@ -61,6 +65,9 @@ func resolveArgs(r Request, cache, constraints, overrides string) []string {
 	}
 	if !r.Before.IsZero() {
 		args = append(args, "--exclude-newer", r.Before.UTC().Format(time.RFC3339))
+	}
+	if r.PythonVersion != "" {
+		args = append(args, "--python-version", r.PythonVersion, "--python-platform", r.Platform)
 	}
 	if r.Offline {
 		args = append(args, "--offline")
@@ -90,7 +97,7 @@ func (u *UV) Resolve(ctx context.Context, r Request) ([]Resolved, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parsePylock(out)
+	return parsePylock(out, r.Platform == "")
 }
 
 // Key names a request: equal keys, equal requests.
@@ -118,7 +125,9 @@ type pylock struct {
 	} `toml:"packages"`
 }
 
-func parsePylock(data []byte) ([]Resolved, error) {
+// parsePylock takes one wheel of each package: for this machine one that is
+// the same on every machine, if there is one; for a given platform its own.
+func parsePylock(data []byte, portable bool) ([]Resolved, error) {
 	var doc pylock
 	if err := toml.Unmarshal(data, &doc); err != nil {
 		return nil, fmt.Errorf("read uv's resolution: %w", err)
@@ -130,8 +139,8 @@ func parsePylock(data []byte) ([]Resolved, error) {
 		}
 		best := p.Wheels[0]
 		for _, w := range p.Wheels {
-			if strings.HasSuffix(wheelName(w.Name, w.URL, w.Path), "-none-any.whl") {
-				best = w // the same on every machine
+			if strings.HasSuffix(wheelName(w.Name, w.URL, w.Path), "-none-any.whl") == portable {
+				best = w
 				break
 			}
 		}
@@ -169,8 +178,11 @@ type Wheel struct {
 func installArgs(cache, python, prefix string, copies bool) []string {
 	args := []string{
 		"pip", "install", "--requirements", "-", "--quiet", "--no-progress", "--color", "never", "--no-config",
-		"--cache-dir", cache, "--python", python, "--no-python-downloads", "--prefix", prefix,
+		"--cache-dir", cache, "--python", python, "--no-python-downloads",
 		"--offline", "--no-index", "--no-deps", "--no-build", "--require-hashes",
+	}
+	if prefix != "" {
+		args = append(args, "--prefix", prefix)
 	}
 	if copies {
 		args = append(args, "--link-mode", "copy")
@@ -178,15 +190,25 @@ func installArgs(cache, python, prefix string, copies bool) []string {
 	return args
 }
 
+// InstallInto is the command line, without the program, and the standard input
+// that install wheels into the environment whose interpreter is python.
+func InstallInto(python, cache string, wheels []Wheel) (args []string, stdin string) {
+	return installArgs(cache, python, "", true), requirements(wheels)
+}
+
+func requirements(wheels []Wheel) string {
+	var in strings.Builder
+	for _, w := range wheels {
+		fmt.Fprintf(&in, "%s @ file://%s --hash=sha256:%s\n", w.Name, filepath.ToSlash(w.Path), w.SHA256)
+	}
+	return in.String()
+}
+
 // Install unpacks wheels into prefix for the interpreter python, each checked
 // against its hash. With copies nothing in prefix shares a file with uv's
 // cache: needed where the build could write to it.
 func (u *UV) Install(ctx context.Context, python, prefix string, wheels []Wheel, copies bool) error {
-	var in bytes.Buffer
-	for _, w := range wheels {
-		fmt.Fprintf(&in, "%s @ file://%s --hash=sha256:%s\n", w.Name, filepath.ToSlash(w.Path), w.SHA256)
-	}
-	_, err := u.run(ctx, in.String(), installArgs(u.Cache, python, prefix, copies))
+	_, err := u.run(ctx, requirements(wheels), installArgs(u.Cache, python, prefix, copies))
 	return err
 }
 

@@ -42,15 +42,15 @@ func TestParsePylock(t *testing.T) {
 [[packages]]
 name = "wheel"
 version = "0.42.0"
-wheels = [{ url = "https://i.test/wheel-0.42.0-py3-none-any.whl#x", size = 7, hashes = { sha256 = "` + sum + `" } }]
+wheels = [{ url = "https://i.test/wheel-0.42.0-py3-none-any.whl#x", size = 7, hashes = { sha256 = "`+sum+`" } }]
 [[packages]]
 name = "cython"
 version = "3.0"
 wheels = [
-  { url = "https://i.test/Cython-3.0-cp312-cp312-linux_x86_64.whl", hashes = { sha256 = "` + strings.Repeat("0", 64) + `" } },
-  { url = "https://i.test/Cython-3.0-py2.py3-none-any.whl", hashes = { sha256 = "` + sum + `" } },
+  { url = "https://i.test/Cython-3.0-cp312-cp312-linux_x86_64.whl", hashes = { sha256 = "`+strings.Repeat("0", 64)+`" } },
+  { url = "https://i.test/Cython-3.0-py2.py3-none-any.whl", hashes = { sha256 = "`+sum+`" } },
 ]
-`))
+`), true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ wheels = [
 		"x", "[[packages]]\nname = 'a'\nversion = '1'\n",
 		"[[packages]]\nname = 'a'\nversion = '1'\nwheels = [{ url = 'https://i.test/a-1-py3-none-any.whl', hashes = { md5 = 'x' } }]\n",
 	} {
-		if got, err := parsePylock([]byte(bad)); err == nil {
+		if got, err := parsePylock([]byte(bad), true); err == nil {
 			t.Errorf("%q gives %+v", bad, got)
 		}
 	}

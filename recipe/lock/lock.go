@@ -14,10 +14,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/package-url/packageurl-go"
 	"github.com/pelletier/go-toml/v2"
 
 	"github.com/truewheel/truewheel/recipe"
@@ -28,13 +30,49 @@ const Version = 1
 
 // Lock is every input of one build, pinned.
 type Lock struct {
-	Subject     *File // the published wheel that the recipe was made for; nil when there is none
-	Source      File
+	Subject     *File  // the published wheel that the recipe was made for; nil when there is none
+	Source      *File  // the source distribution; nil: the checkout that the lock lies in
 	Python      string // full version of the interpreter, "3.11.7"
-	Environment string // kind: "host"
-	Packages    []Package
+	Environment Environment
+	UV          *File     // what installs the packages; nil: the one that truewheel brings
+	Packages    []Package // sorted by name
 	Recipe      recipe.Recipe
 }
+
+// Kinds of environment.
+const (
+	Host   = "host"   // an interpreter of the machine
+	Debian = "debian" // a root directory unpacked from .debs
+)
+
+// Environment is what a build runs in. Fields but Kind belong to Debian.
+type Environment struct {
+	Kind         string
+	Suite        string   // codename, "bookworm"
+	Architecture string   // Debian's name, "amd64"
+	Root         string   // sha256, lower-case hex, of the manifest of the root directory
+	Requested    []string // packages that were asked for; the others came along, or are essential
+	Debs         []Deb    // sorted by name
+}
+
+// Deb is a Debian package.
+type Deb struct {
+	Name    string `toml:"name"`
+	Version string `toml:"version"`
+	PURL    string `toml:"purl"`
+	Pool    string `toml:"pool"` // path below a mirror
+	Size    int64  `toml:"size"`
+	SHA256  string `toml:"sha256"` // lower-case hex
+}
+
+// DebPURL is the package URL of a Debian package (purl-spec, type deb).
+func DebPURL(name, version, architecture string) string {
+	q := packageurl.QualifiersFromMap(map[string]string{"arch": architecture})
+	return packageurl.NewPackageURL("deb", "debian", name, version, q, "").ToString()
+}
+
+// PyPIURL is the package URL of a release (purl-spec, type pypi).
+func PyPIURL(name, version string) string { return "pkg:pypi/" + name + "@" + version }
 
 // File is a file of a package index.
 type File struct {
@@ -53,13 +91,27 @@ type Package struct {
 
 // the TOML as it stands in the file
 type document struct {
-	LockVersion int         `toml:"lock-version"`
-	Subject     *File       `toml:"subject,omitempty"`
-	Source      File        `toml:"source"`
-	Python      python      `toml:"python"`
-	Environment environment `toml:"environment"`
-	Build       build       `toml:"build"`
-	Packages    []pkg       `toml:"package,omitempty"`
+	LockVersion  int          `toml:"lock-version"`
+	Subject      *File        `toml:"subject,omitempty"`
+	Source       source       `toml:"source"`
+	Python       python       `toml:"python"`
+	Environment  environment  `toml:"environment"`
+	UV           *File        `toml:"uv,omitempty"`
+	Build        build        `toml:"build"`
+	Wheel        *wheel       `toml:"wheel,omitempty"`
+	Requirements requirements `toml:"requirements"`
+}
+
+type source struct {
+	Kind string `toml:"kind"` // sdist | checkout
+	sdist
+}
+
+type sdist struct {
+	PURL     string `toml:"purl,omitempty"`
+	Filename string `toml:"filename,omitempty"`
+	Size     int64  `toml:"size,omitempty"`
+	SHA256   string `toml:"sha256,omitempty"`
 }
 
 type python struct {
@@ -67,7 +119,23 @@ type python struct {
 }
 
 type environment struct {
-	Kind string `toml:"kind"`
+	Kind         string   `toml:"kind"`
+	Suite        string   `toml:"suite,omitempty"`
+	Architecture string   `toml:"architecture,omitempty"`
+	Root         string   `toml:"root,omitempty"`
+	Requested    []string `toml:"requested,omitempty"`
+	Debs         []Deb    `toml:"debs,omitempty,inline,multiline"`
+}
+
+// wheel is what the build has to give.
+type wheel struct {
+	Target     string   `toml:"target,omitempty"`
+	Extensions []string `toml:"extensions,omitempty,multiline"`
+	Repair     string   `toml:"repair,omitempty"`
+}
+
+type requirements struct {
+	Wheels []pkg `toml:"wheels,inline,multiline"`
 }
 
 type pkg struct {
@@ -80,25 +148,26 @@ type pkg struct {
 }
 
 type build struct {
-	Mode            recipe.Mode       `toml:"mode"`
-	Requires        []string          `toml:"requires,multiline"`
-	Constraints     []string          `toml:"constraints,omitempty"`
-	Pins            []string          `toml:"pins,omitempty"`
-	Before          *time.Time        `toml:"before,omitempty"`
-	SourceDateEpoch *int64            `toml:"source-date-epoch,omitempty"`
-	Clock           time.Time         `toml:"clock"`
-	ClockStep       int64             `toml:"clock-step-seconds,omitempty"`
-	ClockStepAt     string            `toml:"clock-step-at,omitempty"`
-	TimeZone        string            `toml:"time-zone,omitempty"`
-	SourceZone      string            `toml:"source-zone,omitempty"`
-	Umask           string            `toml:"umask"`
-	SourceModes     string            `toml:"source-modes,omitempty"`
-	SourceTime      *time.Time        `toml:"source-time,omitempty"`
-	Path            string            `toml:"path,omitempty"`
-	HashSeed        string            `toml:"hash-seed,omitempty"`
-	LineEnds        string            `toml:"line-ends,omitempty"`
-	Env             map[string]string `toml:"env,omitempty"`
-	Switches        recipe.Switches   `toml:"switches,omitempty"`
+	Mode            recipe.Mode         `toml:"mode"`
+	Requires        []string            `toml:"requires,multiline"`
+	Constraints     []string            `toml:"constraints,omitempty"`
+	Pins            []string            `toml:"pins,omitempty"`
+	Before          *time.Time          `toml:"before,omitempty"`
+	SourceDateEpoch *int64              `toml:"source-date-epoch,omitempty"`
+	Clock           time.Time           `toml:"clock"`
+	ClockStep       int64               `toml:"clock-step-seconds,omitempty"`
+	ClockStepAt     string              `toml:"clock-step-at,omitempty"`
+	TimeZone        string              `toml:"time-zone,omitempty"`
+	SourceZone      string              `toml:"source-zone,omitempty"`
+	Umask           string              `toml:"umask"`
+	SourceModes     string              `toml:"source-modes,omitempty"`
+	SourceTime      *time.Time          `toml:"source-time,omitempty"`
+	Path            string              `toml:"path,omitempty"`
+	HashSeed        string              `toml:"hash-seed,omitempty"`
+	LineEnds        string              `toml:"line-ends,omitempty"`
+	Env             map[string]string   `toml:"env,omitempty"`
+	ConfigSettings  map[string][]string `toml:"config-settings,omitempty"`
+	Switches        recipe.Switches     `toml:"switches,omitempty"`
 }
 
 // Marshal writes l, packages sorted by name.
@@ -110,9 +179,10 @@ func (l Lock) Marshal() ([]byte, error) {
 	d := document{
 		LockVersion: Version,
 		Subject:     l.Subject,
-		Source:      l.Source,
+		Source:      source{Kind: "checkout"},
 		Python:      python{l.Python},
-		Environment: environment{l.Environment},
+		Environment: environment(l.Environment),
+		UV:          l.UV,
 		Build: build{
 			Mode: r.Mode, Requires: r.Requires, Constraints: r.Constraints,
 			Before: moment(r.Before), SourceDateEpoch: r.SourceDateEpoch,
@@ -120,15 +190,26 @@ func (l Lock) Marshal() ([]byte, error) {
 			TimeZone: r.TimeZone, SourceZone: r.SourceZone,
 			Umask: fmt.Sprintf("%04o", r.Umask), SourceModes: r.SourceModes, SourceTime: moment(r.SourceTime),
 			Path: r.Path, HashSeed: r.HashSeed, LineEnds: r.LineEnds, Env: r.Env, Switches: r.Switches,
+			ConfigSettings: r.ConfigSettings,
 		},
+	}
+	if f := l.Source; f != nil {
+		d.Source = source{"sdist", sdist(*f)}
+	}
+	if w := (wheel{r.Target, r.Extensions, r.Repair}); w.Target != "" || w.Repair != "" || len(w.Extensions) > 0 {
+		d.Wheel = &w
 	}
 	for _, p := range r.Pins {
 		d.Build.Pins = append(d.Build.Pins, p.Name+"=="+p.Version)
 	}
+	wheels := []pkg{}
 	for _, p := range l.Packages {
-		d.Packages = append(d.Packages, pkg{p.Name, p.Version, p.PURL, p.Filename, p.Size, p.SHA256})
+		wheels = append(wheels, pkg{p.Name, p.Version, p.PURL, p.Filename, p.Size, p.SHA256})
 	}
-	slices.SortFunc(d.Packages, func(a, b pkg) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(wheels, func(a, b pkg) int { return cmp.Compare(a.Name, b.Name) })
+	d.Requirements.Wheels = wheels
+	d.Environment.Debs = slices.SortedFunc(slices.Values(d.Environment.Debs), func(a, b Deb) int { return cmp.Compare(a.Name, b.Name) })
+	d.Environment.Requested = slices.Sorted(slices.Values(d.Environment.Requested))
 	var buf bytes.Buffer
 	buf.WriteString("# Every input of one build, by sha256. Made by truewheel; docs/formats/lock.md says what each field means.\n")
 	if err := toml.NewEncoder(&buf).Encode(d); err != nil {
@@ -169,7 +250,15 @@ func Parse(data []byte) (*Lock, error) {
 		return nil, fmt.Errorf("read lock: %w", err)
 	}
 	b := d.Build
-	l := &Lock{Subject: d.Subject, Source: d.Source, Python: d.Python.Version, Environment: d.Environment.Kind}
+	l := &Lock{Subject: d.Subject, Python: d.Python.Version, Environment: Environment(d.Environment), UV: d.UV}
+	switch f := File(d.Source.sdist); {
+	case d.Source.Kind == "sdist":
+		l.Source = &f
+	case d.Source.Kind != "checkout":
+		return nil, fmt.Errorf("read lock: source kind %q is not known (sdist, checkout)", d.Source.Kind)
+	case f != File{}:
+		return nil, fmt.Errorf("read lock: a checkout as source has no file")
+	}
 	var umask uint32
 	if _, err := fmt.Sscanf(b.Umask, "%o", &umask); err != nil {
 		return nil, fmt.Errorf("read lock: umask %q is not octal", b.Umask)
@@ -180,7 +269,10 @@ func Parse(data []byte) (*Lock, error) {
 		Clock:           recipe.Clock{Start: b.Clock, Step: time.Duration(b.ClockStep) * time.Second, StepAt: b.ClockStepAt},
 		TimeZone:        b.TimeZone, SourceZone: b.SourceZone, Umask: umask, SourceModes: b.SourceModes,
 		SourceTime: value(b.SourceTime), Path: b.Path, HashSeed: b.HashSeed, LineEnds: b.LineEnds,
-		Env: b.Env, Switches: b.Switches,
+		Env: b.Env, Switches: b.Switches, ConfigSettings: b.ConfigSettings,
+	}
+	if w := d.Wheel; w != nil {
+		l.Recipe.Target, l.Recipe.Extensions, l.Recipe.Repair = w.Target, w.Extensions, w.Repair
 	}
 	for _, p := range b.Pins {
 		name, version, ok := strings.Cut(p, "==")
@@ -189,7 +281,7 @@ func Parse(data []byte) (*Lock, error) {
 		}
 		l.Recipe.Pins = append(l.Recipe.Pins, recipe.Pin{Name: name, Version: version})
 	}
-	for _, p := range d.Packages {
+	for _, p := range d.Requirements.Wheels {
 		l.Packages = append(l.Packages, Package{p.Name, p.Version, File{p.PURL, p.Filename, p.Size, p.SHA256}})
 	}
 	if err := l.check(); err != nil {
@@ -223,26 +315,24 @@ func (l Lock) Digest() (string, error) {
 	return hex.EncodeToString(sum[:]), nil
 }
 
-// Files are all files that a build of l needs: the source, then the packages.
-func (l Lock) Files() []File {
-	files := []File{l.Source}
-	for _, p := range l.Packages {
-		files = append(files, p.File)
-	}
-	return files
-}
-
 func (l Lock) check() error {
-	if err := l.Source.check("source"); err != nil {
-		return err
+	if l.Source != nil {
+		if err := l.Source.check("source"); err != nil {
+			return err
+		}
+	}
+	if l.UV != nil {
+		if err := l.UV.check("uv"); err != nil {
+			return err
+		}
 	}
 	if l.Subject != nil {
 		if err := l.Subject.check("subject"); err != nil {
 			return err
 		}
 	}
-	if l.Environment != "host" {
-		return fmt.Errorf("lock: environment kind %q is not known (host)", l.Environment)
+	if err := l.Environment.check(); err != nil {
+		return err
 	}
 	seen := map[string]bool{}
 	for _, p := range l.Packages {
@@ -260,11 +350,71 @@ func (l Lock) check() error {
 	return l.Recipe.Check()
 }
 
+var (
+	word     = regexp.MustCompile(`^[a-z0-9]+$`)
+	debName  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+	poolPath = regexp.MustCompile(`^pool(/[A-Za-z0-9+~_:%-][A-Za-z0-9+.~_:%-]*)+\.deb$`)
+)
+
+func (e Environment) check() error {
+	switch e.Kind {
+	case Host:
+		if e.Suite != "" || e.Architecture != "" || e.Root != "" || len(e.Debs)+len(e.Requested) > 0 {
+			return fmt.Errorf("lock: an environment of kind host has neither suite nor packages")
+		}
+		return nil
+	case Debian:
+	default:
+		return fmt.Errorf("lock: environment kind %q is not known (host, debian)", e.Kind)
+	}
+	if !word.MatchString(e.Suite) || !word.MatchString(e.Architecture) {
+		return fmt.Errorf("lock: suite %q or architecture %q is not one", e.Suite, e.Architecture)
+	}
+	if !IsSum(e.Root) {
+		return fmt.Errorf("lock: root: %q is not a sha256", e.Root)
+	}
+	seen := map[string]bool{}
+	for _, d := range e.Debs {
+		arch := e.Architecture
+		if strings.HasSuffix(d.Pool, "_all.deb") {
+			arch = "all"
+		}
+		switch {
+		case !debName.MatchString(d.Name) || d.Version == "":
+			return fmt.Errorf("lock: deb %q %q: not a name and version", d.Name, d.Version)
+		case seen[d.Name]:
+			return fmt.Errorf("lock: deb %s stands twice", d.Name)
+		case d.PURL != DebPURL(d.Name, d.Version, arch):
+			return fmt.Errorf("lock: deb %s: purl %q is not that of its name, version and architecture", d.Name, d.PURL)
+		case !IsPool(d.Pool):
+			return fmt.Errorf("lock: deb %s: %q is not a path in a pool", d.Name, d.Pool)
+		case !IsSum(d.SHA256) || d.Size <= 0:
+			return fmt.Errorf("lock: deb %s: size %d, sha256 %q", d.Name, d.Size, d.SHA256)
+		}
+		seen[d.Name] = true
+	}
+	for _, name := range e.Requested {
+		if !seen[name] {
+			return fmt.Errorf("lock: %s was asked for and is not among the debs", name)
+		}
+	}
+	return nil
+}
+
+// IsPool reports whether s is the path of a .deb in a mirror's pool.
+func IsPool(s string) bool { return poolPath.MatchString(s) }
+
+// IsSum reports whether s is a sha256 in lower-case hex.
+func IsSum(s string) bool {
+	b, err := hex.DecodeString(s)
+	return err == nil && len(b) == sha256.Size && strings.ToLower(s) == s
+}
+
 func (f File) check(what string) error {
 	if f.Filename == "" || strings.ContainsAny(f.Filename, "/\\\x00") || strings.HasPrefix(f.Filename, ".") {
 		return fmt.Errorf("lock: %s: %q is not a file name", what, f.Filename)
 	}
-	if b, err := hex.DecodeString(f.SHA256); err != nil || len(b) != sha256.Size || strings.ToLower(f.SHA256) != f.SHA256 {
+	if !IsSum(f.SHA256) {
 		return fmt.Errorf("lock: %s: %q is not a sha256", what, f.SHA256)
 	}
 	if f.Size < 0 {

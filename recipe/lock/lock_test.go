@@ -15,9 +15,9 @@ var epoch int64 = 1700000000
 func sample() lock.Lock {
 	return lock.Lock{
 		Subject:     &lock.File{PURL: "pkg:pypi/demo@1.0", Filename: "demo-1.0-py3-none-any.whl", Size: 9, SHA256: strings.Repeat("0f", 32)},
-		Source:      lock.File{PURL: "pkg:pypi/demo@1.0", Filename: "demo-1.0.tar.gz", Size: 10, SHA256: strings.Repeat("ab", 32)},
+		Source:      &lock.File{PURL: "pkg:pypi/demo@1.0", Filename: "demo-1.0.tar.gz", Size: 10, SHA256: strings.Repeat("ab", 32)},
 		Python:      "3.11.7",
-		Environment: "host",
+		Environment: lock.Environment{Kind: lock.Host},
 		Packages: []lock.Package{
 			{Name: "wheel", Version: "0.42.0", File: lock.File{PURL: "pkg:pypi/wheel@0.42.0", Filename: "wheel-0.42.0-py3-none-any.whl", Size: 2, SHA256: strings.Repeat("cd", 32)}},
 			{Name: "setuptools", Version: "69.0.0", File: lock.File{PURL: "pkg:pypi/setuptools@69.0.0", Filename: "setuptools-69.0.0-py3-none-any.whl", Size: 3, SHA256: strings.Repeat("ef", 32)}},
@@ -74,7 +74,7 @@ func TestParseErrors(t *testing.T) {
 		"file name":     {replace("demo-1.0.tar.gz", "../demo-1.0.tar.gz"), "is not a file name"},
 		"umask":         {replace("'0022'", "'9'"), "umask"},
 		"path":          {replace("umask =", "path = '/usr/x'\numask ="), "build path"},
-		"twice":         {replace("name = 'wheel'", "name = 'setuptools'"), "stands twice"},
+		"twice":         {replace("name = 'wheel', version = '0.42.0', purl = 'pkg:pypi/wheel@0.42.0'", "name = 'setuptools', version = '1', purl = 'pkg:pypi/setuptools@1'"), "stands twice"},
 		"python":        {replace("3.11.7", "2.7.18"), "python"},
 		"variable":      {replace("A = '1'", "LD_PRELOAD = '1'"), "LD_PRELOAD"},
 	} {

@@ -1,9 +1,10 @@
-package rebuild
+package build
 
 import (
-	"crypto/sha256"
+	"context"
+	"errors"
 	"fmt"
-	"hash"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +13,60 @@ import (
 	"github.com/truewheel/truewheel/sdist"
 )
 
-func newHash() hash.Hash { return sha256.New() }
+// Source is a source distribution that was read.
+type Source struct {
+	Filename string
+	Tree     *sdist.Tree
+	System   sdist.BuildSystem
+	Size     int64
+
+	file   *os.File
+	limits sdist.Limits
+}
+
+// OpenSource reads the source distribution at path. The error is about what
+// it holds, but for a cancelled context.
+func OpenSource(ctx context.Context, filename, path string, limits sdist.Limits) (*Source, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{Filename: filename, file: f, limits: limits}
+	info, err := f.Stat()
+	if err == nil {
+		s.Size = info.Size()
+		s.Tree, err = sdist.Open(ctx, filename, f, s.Size, limits)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return s, nil
+}
+
+// ReadSystem finds out which backend builds it.
+func (s *Source) ReadSystem() (err error) {
+	s.System, err = s.Tree.BuildSystem()
+	return err
+}
+
+// Close closes the file.
+func (s *Source) Close() error { return s.file.Close() }
+
+// unpack writes the tree below dir as the recipe says.
+func (s *Source) unpack(ctx context.Context, rec recipe.Recipe, dir string) error {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	zone, err := location(rec.SourceZone)
+	if err != nil {
+		return err
+	}
+	_, err = sdist.Unpack(ctx, s.Filename, s.file, s.Size, dir, s.limits, sdist.UnpackOptions{
+		Mode: func(stored uint32, dir bool) uint32 { return sourceMode(rec, stored, dir) },
+		Time: func(stored time.Time) time.Time { return sourceTime(rec, s.Tree.Zip, zone, stored) },
+	})
+	return err
+}
 
 // sourceMode is the mode a file of the source is unpacked with.
 func sourceMode(r recipe.Recipe, stored uint32, dir bool) uint32 {
