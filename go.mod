@@ -39,6 +39,7 @@ require (
 // Unified diffs; tests: scripts.
 require github.com/rogpeppe/go-internal v1.16.0
 
+// Debian's signed indexes: OpenPGP, versions and dependencies of packages.
 require (
 	github.com/ProtonMail/go-crypto v1.5.2
 	pault.ag/go/debian v0.19.0

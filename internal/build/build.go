@@ -65,6 +65,9 @@ type Result struct {
 	Isolation string // "caged" or "none"
 	BuildPath string
 	MaxRSS    int64 // bytes, 0 when unknown
+	// Used are names, as written, and versions of the packages that the
+	// backend could import; nil where the interpreter can't tell.
+	Used map[string]string
 }
 
 // Failure is a build that gave no wheel.
@@ -310,6 +313,7 @@ func (s Spec) listen(ctx context.Context, from *bufio.Reader, to io.Writer, orde
 		case "failed":
 			return &Failure{"build", m.Detail}
 		case "wheel":
+			r.Used = m.Used
 			return s.receive(from, m, r)
 		default:
 			return &Failure{"build", "the build wrote into our channel"}

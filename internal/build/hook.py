@@ -3,7 +3,7 @@
 usage: hook.py JOB RESULT
 JOB is JSON: {"hook": "requires"|"wheel", "mode": "pep517"|"setup.py", "backend",
 "backend_path", "out", "no_extensions", "args", "config_settings"}.
-RESULT gets {"requires": [...]} or {"wheel": name}.
+RESULT gets {"requires": [...]} or {"wheel": name, "used": {name: version}}.
 """
 import importlib
 import json
@@ -70,6 +70,24 @@ def setup_py(job):
     return asked
 
 
+def installed():
+    """Names and versions of what this process could import, of the environment."""
+    try:
+        from importlib.metadata import distributions
+    except ImportError:
+        return None  # before 3.8
+    import sysconfig
+
+    # The source may hold packages of its own, and so may backends.
+    places = {os.path.realpath(sysconfig.get_path(key)) for key in ("purelib", "platlib")}
+    found = {}
+    for d in distributions():
+        name = d.metadata["Name"]
+        if name and os.path.realpath(str(d.locate_file(""))) in places:
+            found.setdefault(name, d.version)
+    return found
+
+
 def main():
     # Backends change sys.argv and the working directory.
     source, target = (os.path.abspath(name) for name in sys.argv[1:3])
@@ -96,6 +114,8 @@ def main():
             result["requires"] = list(hook(settings)) if hook else []
         else:
             result["wheel"] = found.build_wheel(job["out"], settings)
+    if job["hook"] == "wheel":
+        result["used"] = installed()
     with open(target, "w") as f:
         json.dump(result, f)
 

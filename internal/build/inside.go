@@ -65,6 +65,8 @@ type message struct {
 	Size     int64    `json:"size,omitempty"`
 	Step     string   `json:"step,omitempty"`
 	Detail   string   `json:"detail,omitempty"`
+
+	Used map[string]string `json:"used,omitempty"`
 }
 
 // RunInside does one job inside a cage (or beside one, without isolation):
@@ -131,7 +133,7 @@ func RunInside(in io.Reader, out io.Writer, log io.Writer) error {
 			return fail("repair", err)
 		}
 	}
-	return j.sendWheel(name, out, send, fail)
+	return j.sendWheel(name, built.Used, out, send, fail)
 }
 
 // repair makes a portable wheel of one that was built and says where it is.
@@ -152,7 +154,7 @@ func (j *job) repair(built string, log io.Writer) (string, error) {
 	return names[0], nil
 }
 
-func (j *job) sendWheel(path string, out io.Writer, send func(message) error, fail func(string, error) error) error {
+func (j *job) sendWheel(path string, used map[string]string, out io.Writer, send func(message) error, fail func(string, error) error) error {
 	name := filepath.Base(path)
 	f, err := os.Open(path)
 	if err != nil {
@@ -163,7 +165,7 @@ func (j *job) sendWheel(path string, out io.Writer, send func(message) error, fa
 	if err != nil || !info.Mode().IsRegular() {
 		return fail("wheel", fmt.Errorf("the backend named %q, which is not a file", name))
 	}
-	if err := send(message{Kind: "wheel", Name: name, Size: info.Size()}); err != nil {
+	if err := send(message{Kind: "wheel", Name: name, Size: info.Size(), Used: used}); err != nil {
 		return err
 	}
 	_, err = io.CopyN(out, f, info.Size())
@@ -171,8 +173,9 @@ func (j *job) sendWheel(path string, out io.Writer, send func(message) error, fa
 }
 
 type result struct {
-	Requires []string `json:"requires"`
-	Wheel    string   `json:"wheel"`
+	Requires []string          `json:"requires"`
+	Wheel    string            `json:"wheel"`
+	Used     map[string]string `json:"used"`
 }
 
 // run calls one hook in a process of its own, as PEP 517 front ends do.

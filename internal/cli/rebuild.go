@@ -58,8 +58,10 @@ many the worst counts.`,
 		RunE: func(cmd *cobra.Command, given []string) error { return a.rebuild(cmd.Context(), &o, given) },
 	}
 	o.common.register(cmd)
-	o.cageFlags.register(cmd)
+	o.cageFlags.register(cmd, false)
 	f := cmd.Flags()
+	f.IntVar(&o.tries, "tries", 4, "builds at most, each with a better recipe")
+	f.StringVar(&o.keep, "keep", "", "keep the unpacked sources in `directory`")
 	f.StringVarP(&o.requirements, "requirements", "r", "", "rebuild what a requirements `file` pins; hashes in it are honoured")
 	f.IntVarP(&o.jobs, "jobs", "j", 1, "rebuilds at once")
 	f.StringVar(&o.file, "file", "", "the `name` of the file to rebuild, of a release with several")

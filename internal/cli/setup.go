@@ -16,6 +16,7 @@ import (
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/internal/uv"
+	"github.com/truewheel/truewheel/recipe/lock"
 	"github.com/truewheel/truewheel/sdist"
 	"github.com/truewheel/truewheel/wheel"
 	"github.com/truewheel/truewheel/wheel/deflate"
@@ -102,16 +103,19 @@ type cageFlags struct {
 	keep      string
 }
 
-func (c *cageFlags) register(cmd *cobra.Command) {
+// register adds the flags; native builds get more by default.
+func (c *cageFlags) register(cmd *cobra.Command, native bool) {
 	f := cmd.Flags()
+	timeout, memory, disk := 30*time.Minute, int64(4<<30), int64(2<<30)
+	if native {
+		timeout, memory, disk = 3*time.Hour, 12<<30, 10<<30
+	}
 	f.StringVar(&c.runtime, "runtime", "", "OCI runtime to build with, a `program` (default: runc, then crun)")
 	f.BoolVar(&c.noCage, "no-cage", false, "build without isolation: the report says so, and the build can do what you can")
-	f.DurationVar(&c.timeout, "timeout", 30*time.Minute, "time for one build")
-	f.Int64Var(&c.memory, "max-memory", 4<<30, "memory for one build, in `bytes`")
-	f.Int64Var(&c.disk, "max-disk", 2<<30, "disk for one build, in `bytes`")
+	f.DurationVar(&c.timeout, "timeout", timeout, "time for one build")
+	f.Int64Var(&c.memory, "max-memory", memory, "memory for one build, in `bytes`")
+	f.Int64Var(&c.disk, "max-disk", disk, "disk for one build, in `bytes`")
 	f.Int64Var(&c.processes, "max-processes", 512, "processes of one build")
-	f.IntVar(&c.tries, "tries", 4, "builds at most, each with a better recipe")
-	f.StringVar(&c.keep, "keep", "", "keep the unpacked sources in `directory`")
 }
 
 // rebuilder sets up everything that a rebuild needs.
@@ -162,6 +166,12 @@ func (a *app) lazyUV(client *index.Client) func(context.Context) (*uv.UV, error)
 		found, err = a.uv(ctx, client)
 		return found, err
 	}
+}
+
+// uvFile is the uv that is used here, as a lock names it.
+func uvFile() (lock.File, error) {
+	r, err := uv.For()
+	return lock.File{PURL: lock.PyPIURL("uv", uv.Version), Filename: r.Filename, Size: r.Size, SHA256: r.SHA256}, err
 }
 
 // uv makes the pinned uv available.

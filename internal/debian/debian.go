@@ -64,7 +64,6 @@ type Package struct {
 	SHA256                      string
 	Essential                   bool
 	Required                    bool // its priority is required or important
-	Security                    bool // it is served by the security archive
 	Depends, PreDepends         string
 	Provides, Conflicts, Breaks string
 

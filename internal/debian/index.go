@@ -35,7 +35,7 @@ const maxIndex = 512 << 20
 // Archive asks mirrors. It is safe for concurrent use.
 type Archive struct {
 	Client  *index.Client // how to fetch, and the store
-	Mirrors Mirrors
+	Mirrors func() (Mirrors, error)
 	Now     func() time.Time // nil: time.Now
 	Keyring []byte           // OpenPGP keys that may sign; nil: Debian's
 }
@@ -49,14 +49,16 @@ func (e *SignatureError) Error() string { return e.What + ": " + e.Why }
 // updates, for one architecture.
 func (a *Archive) Packages(ctx context.Context, suite, arch string) ([]Package, error) {
 	type part struct {
-		mirrors  []string
-		dist     string
-		security bool
-		optional bool // a mirror may lack it
+		mirrors []string
+		dist    string
 	}
-	parts := []part{{a.Mirrors.Main, suite, false, false}, {a.Mirrors.Main, suite + "-updates", false, true}}
-	if len(a.Mirrors.Security) > 0 {
-		parts = append(parts, part{a.Mirrors.Security, suite + "-security", true, false})
+	mirrors, err := a.Mirrors()
+	if err != nil {
+		return nil, err
+	}
+	parts := []part{{mirrors.Main, suite}, {mirrors.Main, suite + "-updates"}}
+	if len(mirrors.Security) > 0 {
+		parts = append(parts, part{mirrors.Security, suite + "-security"})
 	}
 	found := make([][]Package, len(parts))
 	g, ctx := errgroup.WithContext(ctx)
@@ -74,9 +76,6 @@ func (a *Archive) Packages(ctx context.Context, suite, arch string) ([]Package, 
 			}
 			if err != nil {
 				return fmt.Errorf("index of %s: %w", p.dist, err)
-			}
-			for j := range found[i] {
-				found[i][j].Security = p.security
 			}
 			return nil
 		})

@@ -327,7 +327,7 @@ func (s *Store) cachePath(kind, key string) string {
 }
 
 // WriteFile writes a file that is whole or not there.
-func WriteFile(name string, data []byte) error { return writeFrom(name, bytes.NewReader(data)) }
+func WriteFile(name string, data []byte) error { return WriteFrom(name, bytes.NewReader(data)) }
 
 // CopyFile copies a file; the copy is whole or not there.
 func CopyFile(from, to string) error {
@@ -336,10 +336,11 @@ func CopyFile(from, to string) error {
 		return err
 	}
 	defer r.Close()
-	return writeFrom(to, r)
+	return WriteFrom(to, r)
 }
 
-func writeFrom(name string, r io.Reader) error {
+// WriteFrom writes what r gives to a file that is whole or not there.
+func WriteFrom(name string, r io.Reader) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".write-*")
 	if err != nil {
 		return err
