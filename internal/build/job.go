@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
@@ -94,7 +95,7 @@ func (j *Job) Prepare(ctx context.Context) error {
 		return err
 	}
 	source := filepath.Join(j.Dir, "source")
-	if err := j.Source.unpack(ctx, j.Recipe, source); err != nil {
+	if err := j.Source.Unpack(ctx, j.Recipe, source); err != nil {
 		return err
 	}
 	if j.Runtime == nil {
@@ -111,7 +112,7 @@ func (j *Job) install(ctx context.Context) error {
 		return nil
 	}
 	// What is installed now would have times of now.
-	return settle(j.environment.Dir, j.Recipe.Clock.Start)
+	return settle(j.environment.Dir, debian.Time)
 }
 
 // settle gives all files below dir one modification time.

@@ -52,8 +52,8 @@ func (s *Source) ReadSystem() (err error) {
 // Close closes the file.
 func (s *Source) Close() error { return s.file.Close() }
 
-// unpack writes the tree below dir as the recipe says.
-func (s *Source) unpack(ctx context.Context, rec recipe.Recipe, dir string) error {
+// Unpack writes the tree as the recipe says below dir, which it makes.
+func (s *Source) Unpack(ctx context.Context, rec recipe.Recipe, dir string) error {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err
 	}

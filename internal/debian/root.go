@@ -27,6 +27,10 @@ const (
 	maxEntries = 1 << 20
 )
 
+// Time is the modification time of every file of a root: before that of any
+// source, since build tools refuse what is newer than their clock.
+var Time = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // A Deb is a package to unpack: what it must say of itself, and its file,
 // whose sha256 the caller has checked.
 type Deb struct {
@@ -340,7 +344,7 @@ func (t *tree) entry(name string, h *tar.Header, r io.Reader) error {
 	if n.kind == 'l' {
 		return t.symlink(at, n)
 	}
-	return t.file(at, n, r, h.ModTime)
+	return t.file(at, n, r)
 }
 
 // clear makes way for what replaces a file or link.
@@ -380,7 +384,7 @@ func (t *tree) symlink(at string, n *node) error {
 	return t.root.Symlink(n.target, at)
 }
 
-func (t *tree) file(at string, n *node, r io.Reader, modified time.Time) error {
+func (t *tree) file(at string, n *node, r io.Reader) error {
 	f, err := t.root.OpenFile(at, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -396,10 +400,10 @@ func (t *tree) file(at string, n *node, r io.Reader, modified time.Time) error {
 	if t.size += n.size; t.size > maxData {
 		return fmt.Errorf("the root has more than %d bytes", int64(maxData))
 	}
-	return t.root.Chtimes(at, modified, modified)
+	return t.root.Chtimes(at, Time, Time)
 }
 
-// write makes a file that no package has, with a time of its own.
+// write makes a file that no package has.
 func (t *tree) write(name, text string) error {
 	at, err := t.resolve(name)
 	if err != nil {
@@ -408,7 +412,7 @@ func (t *tree) write(name, text string) error {
 	if err := errors.Join(t.clear(at), t.parents(at)); err != nil {
 		return err
 	}
-	return t.file(at, &node{kind: 'f', mode: 0o644}, strings.NewReader(text), time.Unix(0, 0))
+	return t.file(at, &node{kind: 'f', mode: 0o644}, strings.NewReader(text))
 }
 
 // text is a file's contents, "" when it is not there.
@@ -438,19 +442,21 @@ func (t *tree) finish() error {
 		if at == "" {
 			at = "."
 		}
-		if err := t.root.Chmod(at, mode); err != nil {
+		if err := errors.Join(t.root.Chmod(at, mode), t.root.Chtimes(at, Time, Time)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+const manifestHead = "truewheel.root/1\n"
+
 // manifest has a line for each file, sorted by path: type (d, f, l), mode in
 // octal, owner and group by number, sha256 (-, but of files), path, quoted
 // as Go does, and what a link points at.
 func (t *tree) manifest() []byte {
 	var b bytes.Buffer
-	b.WriteString("truewheel.root/1\n")
+	b.WriteString(manifestHead)
 	for _, at := range slices.Sorted(maps.Keys(t.nodes)) {
 		n := t.nodes[at]
 		sum := "-"

@@ -183,7 +183,7 @@ func (s *Supply) Root(ctx context.Context, e lock.Environment) (string, error) {
 			return dir, nil
 		}
 	}
-	digest, err := s.MakeRoot(ctx, e.Debs)
+	digest, err := s.unpackRoot(ctx, e.Debs)
 	if err != nil {
 		return "", err
 	}
@@ -193,8 +193,27 @@ func (s *Supply) Root(ctx context.Context, e lock.Environment) (string, error) {
 	return dir, nil
 }
 
-// MakeRoot unpacks packages into the store and says with which digest.
+// MakeRoot unpacks packages into the store, unless they are, and says with
+// which digest.
 func (s *Supply) MakeRoot(ctx context.Context, debs []lock.Deb) (string, error) {
+	var key strings.Builder
+	for _, d := range debs {
+		key.WriteString(d.SHA256)
+	}
+	var known string
+	if _, ok := s.Client.Store.Cached(Roots, key.String(), &known); ok {
+		if _, err := os.Stat(filepath.Join(s.Client.Store.Dir(), Roots, known, "root")); known != "" && err == nil {
+			return known, nil
+		}
+	}
+	digest, err := s.unpackRoot(ctx, debs)
+	if err != nil {
+		return "", err
+	}
+	return digest, s.Client.Store.Cache(Roots, key.String(), digest)
+}
+
+func (s *Supply) unpackRoot(ctx context.Context, debs []lock.Deb) (string, error) {
 	files, err := s.debs(ctx, debs)
 	if err != nil {
 		return "", err

@@ -44,6 +44,12 @@ func (w *Workshop) inputs(ctx context.Context, l *lock.Lock) ([]string, error) {
 	return sums, errors.Join(errs...)
 }
 
+// Fetch brings everything that a lock names into the store and says how many files.
+func (w *Workshop) Fetch(ctx context.Context, l *lock.Lock) (int, error) {
+	sums, err := w.inputs(ctx, l)
+	return len(sums), err
+}
+
 // Bundle packs a lock and all it names into the file name. The interpreter of
 // a host environment and the checkout that a lock lies in are not in it.
 func (w *Workshop) Bundle(ctx context.Context, l *lock.Lock, name string) error {

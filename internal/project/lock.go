@@ -381,6 +381,11 @@ func tagOf(f pypi.WheelFilename) string {
 	if f.IsPure() {
 		return python + "-none-any"
 	}
+	for _, p := range f.Platform {
+		if strings.HasPrefix(p, "manylinux_") { // not its older name, manylinux2014
+			platform = p
+		}
+	}
 	return python + "-" + platform
 }
 

@@ -23,6 +23,15 @@ const (
 	SealSchema   = "truewheel.seal/1"
 )
 
+// Beside is the path of a file that is sealed with a wheel: its provenance
+// with that suffix, ".lock" or ".log".
+func Beside(wheel, suffix string) string {
+	return filepath.Join(filepath.Dir(wheel), ProvenanceDir, filepath.Base(wheel)+suffix)
+}
+
+// Manifest is the path of the manifest of an unpacked root.
+func Manifest(root string) string { return filepath.Join(filepath.Dir(root), "manifest") }
+
 // Digested is a file and its sha256, lower-case hex.
 type Digested struct {
 	Name   string `json:"name"`

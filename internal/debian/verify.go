@@ -1,0 +1,129 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// Verify reads a root directory and says in which files it is not what its
+// manifest has. Owners are not compared: they are those of who unpacked it.
+func Verify(ctx context.Context, dir string, manifest []byte) ([]string, error) {
+	want, err := parseManifest(manifest)
+	if err != nil {
+		return nil, err
+	}
+	var wrong []string
+	err = filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(dir, name)
+		if err != nil {
+			return err
+		}
+		at := "/" + filepath.ToSlash(rel)
+		if rel == "." {
+			at = "/"
+		}
+		n, ok := want[at]
+		if !ok {
+			wrong = append(wrong, at+" is not in the manifest")
+			return nil
+		}
+		delete(want, at)
+		why, err := n.differs(name, d)
+		if why != "" {
+			wrong = append(wrong, at+" "+why)
+		}
+		return err
+	})
+	for at := range want {
+		wrong = append(wrong, at+" is missing")
+	}
+	return wrong, err
+}
+
+func (n node) differs(name string, d fs.DirEntry) (string, error) {
+	info, err := d.Info()
+	if err != nil {
+		return "", err
+	}
+	kind := map[fs.FileMode]byte{0: 'f', fs.ModeDir: 'd', fs.ModeSymlink: 'l'}[info.Mode().Type()]
+	if kind != n.kind {
+		return fmt.Sprintf("is of type %s", info.Mode().Type()), nil
+	}
+	switch kind {
+	case 'l':
+		target, err := os.Readlink(name)
+		if err == nil && target != n.target {
+			return fmt.Sprintf("links to %q", target), nil
+		}
+		return "", err
+	case 'd':
+		if uint32(info.Mode().Perm()) != n.mode&0o777|0o700 {
+			return fmt.Sprintf("has mode %04o", info.Mode().Perm()), nil
+		}
+		return "", nil
+	}
+	if uint32(info.Mode().Perm()) != n.mode|0o400 {
+		return fmt.Sprintf("has mode %04o", info.Mode().Perm()), nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return "", err
+	}
+	if sum := hex.EncodeToString(h.Sum(nil)); sum != n.sum {
+		return "has sha256 " + sum, nil
+	}
+	return "", nil
+}
+
+func parseManifest(manifest []byte) (map[string]node, error) {
+	text, ok := bytes.CutPrefix(manifest, []byte(manifestHead))
+	if !ok {
+		return nil, errors.New("read manifest: it does not begin with " + strings.TrimSpace(manifestHead))
+	}
+	out := map[string]node{}
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSuffix(line, "\n")
+		var n node
+		f := strings.SplitN(line, " ", 6)
+		if len(f) != 6 || len(f[0]) != 1 {
+			return nil, fmt.Errorf("read manifest: line %q", line)
+		}
+		n.kind, n.sum = f[0][0], f[4]
+		mode, err := strconv.ParseUint(f[1], 8, 32)
+		quoted, errQuote := strconv.QuotedPrefix(f[5])
+		if err != nil || errQuote != nil {
+			return nil, fmt.Errorf("read manifest: line %q", line)
+		}
+		n.mode = uint32(mode)
+		name, err := strconv.Unquote(quoted)
+		if rest := strings.TrimSpace(f[5][len(quoted):]); err == nil && rest != "" {
+			n.target, err = strconv.Unquote(rest)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read manifest: line %q", line)
+		}
+		out[name] = n
+	}
+	return out, nil
+}

@@ -1,0 +1,52 @@
+package project
+
+import (
+	"context"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/sandbox"
+	"github.com/truewheel/truewheel/recipe/lock"
+)
+
+// Shell runs a command where a build would run: the same root, interpreter,
+// packages and limits, without the source. It returns the exit code.
+func (w *Workshop) Shell(ctx context.Context, l *lock.Lock, command []string, in io.Reader, out, errs io.Writer) (int, error) {
+	tmp, done, err := w.Supply.Client.Store.TempDir("shell")
+	if err != nil {
+		return 0, err
+	}
+	defer done()
+	python, root, err := w.Interpreter(ctx, l)
+	if err != nil {
+		return 0, err
+	}
+	for _, p := range l.Packages {
+		if _, err := w.Supply.Locate(ctx, p.Name, p.File); err != nil {
+			return 0, err
+		}
+	}
+	e, err := env.Create(filepath.Join(tmp, "env"), env.InCage, python)
+	if err != nil {
+		return 0, err
+	}
+	e.Root = root
+	if err := w.Supply.Install(ctx, e, w.Runtime, l.Packages); err != nil {
+		return 0, err
+	}
+	spec := sandbox.Spec{
+		Argv: append([]string{"/usr/bin/env"}, command...), Root: root, Dir: "/build", Umask: l.Recipe.Umask, Limits: w.Limits,
+		Env:    []string{"PATH=" + e.Bin() + ":/usr/local/bin:/usr/bin:/bin", "HOME=/build", "LC_ALL=C.UTF-8", "TZ=UTC0", "PYTHONHASHSEED=0", "TERM=dumb"},
+		Mounts: []sandbox.Mount{{Source: e.Dir, Target: e.Seen}}, Tmpfs: []string{"/build", "/tmp"},
+		Stdin: in, Stdout: out, Stderr: errs,
+	}
+	for _, p := range python.Prefixes {
+		if root == "" && !strings.HasPrefix(p+"/", "/usr/") {
+			spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: p, Target: p})
+		}
+	}
+	result, err := w.Runtime.Run(ctx, spec)
+	return result.ExitCode, err
+}
