@@ -24,12 +24,12 @@ import (
 // Built is a wheel and how it came about, in a directory that lives until Close.
 type Built struct {
 	build.Result
-	Source      lock.File // what was built: of a checkout its packed form
-	Log         string    // path of the build's log
-	Started     time.Time
-	Finished    time.Time
-	Environment struct{ Ready time.Duration } // from the start until the hooks ran
-	close       func()
+	Source   lock.File // what was built: of a checkout its packed form
+	Log      string    // path of the build's log
+	Started  time.Time
+	Finished time.Time
+	Ready    time.Duration // from the start until the environment was there
+	close    func()
 }
 
 // Close removes the files.
@@ -60,7 +60,7 @@ func (w *Workshop) run(ctx context.Context, j *build.Job, ev Events) (*Built, er
 		ev.stage("environment")
 		err = j.Prepare(ctx)
 	}
-	b.Environment.Ready = time.Since(b.Started)
+	b.Ready = time.Since(b.Started)
 	if err == nil {
 		ev.stage("build")
 		b.Result, err = j.Build(ctx, log)
@@ -135,7 +135,7 @@ func (w *Workshop) build(ctx context.Context, l *lock.Lock, checkout, tmp string
 		return nil, fmt.Errorf("pyproject.toml and the lock have parted (truewheel lock --check says how)")
 	}
 	job := &build.Job{
-		Supply: w.Supply, Runtime: w.Runtime, Limits: w.Limits, Recipe: l.Recipe, Source: source,
+		Supply: w.Supply, Runtime: w.Runtime, Limits: w.Limits, Recipe: jobRecipe(l), Source: source,
 		Dir: filepath.Join(tmp, "build"), Locked: true, Packages: l.Packages,
 	}
 	if err := os.Mkdir(job.Dir, 0o755); err != nil {

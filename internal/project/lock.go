@@ -90,7 +90,7 @@ func (w *Workshop) lock(ctx context.Context, r Request, tmp string) (*lock.Lock,
 	if err := l.Recipe.Check(); err != nil {
 		return nil, nil, err
 	}
-	job.Recipe = l.Recipe
+	job.Recipe = jobRecipe(l)
 	job.Recipe.Constraints = r.kept()
 	built, err := w.run(ctx, job, r.Log)
 	if conflict(err) && len(job.Recipe.Constraints) > 0 {

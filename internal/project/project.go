@@ -25,6 +25,7 @@ import (
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/sandbox"
+	"github.com/truewheel/truewheel/recipe"
 	"github.com/truewheel/truewheel/recipe/lock"
 	"github.com/truewheel/truewheel/sdist"
 	"github.com/truewheel/truewheel/wheel"
@@ -70,8 +71,8 @@ func epoch(t *sdist.Tree) time.Time {
 }
 
 // Pack writes a checkout as a source distribution to w: the files that git
-// tracks, or all but hidden ones where there is no git, without the lock and
-// what `build` writes. Times are the last commit's, or 1980 without one;
+// tracks, or all where there is no git, without the lock and what `build` and
+// other tools leave behind. Times are the last commit's, or 1980 without one;
 // modes 0644 and 0755. Equal checkouts give equal bytes.
 func Pack(ctx context.Context, dir string, w io.Writer) error {
 	names, at, err := tracked(ctx, dir)
@@ -151,44 +152,43 @@ func packFile(t *tar.Writer, dir, name, top string, at time.Time) error {
 	return err
 }
 
+// left are directories of a checkout that are no source: of version control,
+// and what tools keep there.
+var left = []string{".git", ".hg", ".svn", ".jj", ".venv", "venv", ".tox", ".nox", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+
 // tracked are the files of a checkout, sorted, and its time.
 func tracked(ctx context.Context, dir string) ([]string, time.Time, error) {
 	at := time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
-	if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil {
-		// No hooks, no file system monitor: nothing of the checkout is run.
-		git := func(args ...string) ([]byte, error) {
-			cmd := exec.CommandContext(ctx, "git", append([]string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull, "-C", dir}, args...)...)
-			return cmd.Output()
-		}
-		out, err := git("ls-files", "-z", "--cached")
-		if err != nil {
-			return nil, at, fmt.Errorf("git ls-files: %w", err)
-		}
-		names := slices.DeleteFunc(strings.Split(string(out), "\x00"), func(s string) bool { return s == "" })
+	// No hooks, no file system monitor: nothing of the checkout is run.
+	git := func(args ...string) ([]byte, error) {
+		return exec.CommandContext(ctx, "git", append([]string{"-c", "core.fsmonitor=false", "-c", "core.hooksPath=" + os.DevNull, "-C", dir}, args...)...).Output()
+	}
+	if out, err := git("ls-files", "-z", "--cached"); err == nil && len(out) > 0 {
+		names := strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00")
 		if out, err = git("log", "-1", "--format=%ct"); err == nil {
 			if n, err := strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64); err == nil {
 				at = time.Unix(n, 0).UTC()
 			}
 		}
 		slices.Sort(names)
-		return names, at, nil
+		return slices.Compact(names), at, nil
 	}
 	var names []string
 	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err == nil {
+			err = ctx.Err()
+		}
 		if err != nil || p == dir {
 			return err
 		}
 		rel, err := filepath.Rel(dir, p)
-		if err != nil {
-			return err
-		}
-		hidden := strings.HasPrefix(d.Name(), ".")
-		made := rel == "dist" || rel == "provenance" || d.Name() == "__pycache__"
 		switch {
-		case d.IsDir() && (hidden || made):
-			return filepath.SkipDir
-		case !d.IsDir() && !hidden:
+		case err != nil:
+			return err
+		case !d.IsDir():
 			names = append(names, filepath.ToSlash(rel))
+		case slices.Contains(left, d.Name()) || rel == "dist" || rel == ProvenanceDir:
+			return filepath.SkipDir
 		}
 		return nil
 	})
@@ -217,6 +217,15 @@ func (w *Workshop) open(ctx context.Context, l *lock.Lock, checkout, tmp string)
 	}
 	s, err := w.read(ctx, f.Filename, at)
 	return s, f, err
+}
+
+// jobRecipe is a lock's recipe: the files of a checkout have the clock's time.
+func jobRecipe(l *lock.Lock) recipe.Recipe {
+	r := l.Recipe
+	if l.Source == nil && r.SourceTime.IsZero() {
+		r.SourceTime = r.Clock.Start
+	}
+	return r
 }
 
 // project is the name in a purl of type pypi.

@@ -55,6 +55,8 @@ type Record struct {
 	Extensions []string          `json:"extensions"`
 	Started    string            `json:"started"` // RFC 3339, UTC
 	Finished   string            `json:"finished"`
+	Ready      float64           `json:"ready_s"`           // seconds until the environment was there
+	Build      float64           `json:"build_s"`           // seconds of hooks and repair
 	MaxRSS     int64             `json:"max_rss,omitempty"` // bytes
 	Builder    string            `json:"builder"`           // "truewheel 0.1.0"
 }
@@ -93,6 +95,7 @@ func Seal(out string, l *lock.Lock, b *Built, version string) (*Record, error) {
 		Schema: RecordSchema, Source: Digested{b.Source.Filename, b.Source.Size, b.Source.SHA256},
 		Isolation: b.Isolation, Environment: l.Environment.Kind, Root: l.Environment.Root, Python: l.Python,
 		Used: b.Used, Extensions: append([]string{}, l.Recipe.Extensions...), MaxRSS: b.MaxRSS,
+		Ready: b.Ready.Seconds(), Build: (b.Finished.Sub(b.Started) - b.Ready).Seconds(),
 		Started: b.Started.Format(time.RFC3339), Finished: b.Finished.Format(time.RFC3339), Builder: "truewheel " + version,
 	}
 	for name, to := range map[string]*Digested{

@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -42,6 +43,21 @@ type Request struct {
 	PythonVersion, Platform string
 	Offline                 bool `json:"-"`
 	Fresh                   bool `json:"-"` // ask anew, whatever was answered before
+}
+
+// newestGlibc is the minor version of the newest C library that this uv has a
+// platform for.
+const newestGlibc = 40
+
+// Platform is uv's name of a Linux machine ("x86_64") with a C library
+// ("2.36"): the nearest it knows that is not newer.
+func Platform(machine, glibc string) string {
+	_, minor, _ := strings.Cut(glibc, ".")
+	n, err := strconv.Atoi(minor)
+	if err != nil || n > newestGlibc {
+		n = newestGlibc
+	}
+	return fmt.Sprintf("%s-manylinux_2_%d", machine, n)
 }
 
 // Resolved is one wheel of a resolution.
