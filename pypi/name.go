@@ -67,6 +67,24 @@ type WheelFilename struct {
 	Platform     []string
 }
 
+// Fits reports whether the wheel is what a target names: PYTHON-PLATFORM or
+// PYTHON-ABI-PLATFORM, as in "cp311-manylinux_x86_64", "py3-none-any". The
+// wheel's platform may have a C library's version where the target has none.
+func (w WheelFilename) Fits(target string) bool {
+	python, platform, _ := strings.Cut(target, "-")
+	platform = platform[strings.LastIndexByte(platform, '-')+1:]
+	if !slices.Contains(w.Python, python) && python != strings.Join(w.Python, ".") {
+		return false
+	}
+	if platform == "any" {
+		return w.IsPure()
+	}
+	family, machine, _ := strings.Cut(platform, "_")
+	return slices.ContainsFunc(w.Platform, func(p string) bool {
+		return p == platform || strings.HasPrefix(p, family) && strings.HasSuffix(p, "_"+machine)
+	})
+}
+
 // ParseWheelFilename takes a wheel's name apart: five or six parts, none of
 // them empty, of letters, digits, '_', '.', '+' and '!'.
 func ParseWheelFilename(s string) (WheelFilename, error) {

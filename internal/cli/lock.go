@@ -42,13 +42,6 @@ type lockOptions struct {
 	verbose  bool
 }
 
-// mirrorFlags say where Debian's packages are.
-type mirrorFlags struct{ mirrors []string }
-
-func (m *mirrorFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&m.mirrors, "mirror", nil, "`URL` of a Debian mirror or snapshot archive (default: apt's sources); again for more")
-}
-
 func (a *app) newLockCommand() *cobra.Command {
 	var o lockOptions
 	cmd := &cobra.Command{
@@ -98,15 +91,12 @@ import are compared with the lock.`,
 
 // workshop sets up what locking and building need.
 func (a *app) workshop(ctx context.Context, c *common, cage *cageFlags, m *mirrorFlags) (*project.Workshop, error) {
-	b, err := a.rebuilder(ctx, c, cage)
+	b, err := a.rebuilder(ctx, c, cage, m)
 	if err != nil {
 		return nil, err
 	}
-	find := func() (debian.Mirrors, error) { return debian.FindMirrors("/etc/apt", m.mirrors) }
-	b.Supply.Mirrors = find
 	w := &project.Workshop{
 		Supply: b.Supply, Runtime: b.Runtime, Uncaged: b.Uncaged, Limits: b.Limits, Sdist: b.Sdist, Wheel: b.Wheel,
-		Archive: &debian.Archive{Client: b.Supply.Client, Mirrors: find},
 	}
 	w.UV, err = uvFile()
 	return w, err

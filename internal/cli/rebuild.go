@@ -16,6 +16,7 @@ import (
 	"github.com/truewheel/truewheel/compare"
 	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/store"
+	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe/lock"
 	"github.com/truewheel/truewheel/report"
 )
@@ -24,11 +25,14 @@ import (
 type rebuildOptions struct {
 	common
 	cageFlags
+	mirrorFlags
+	env          string
 	requirements string
 	jobs         int
 	file         string
 	all          bool
 	lock         string
+	compared     bool // with a release given beside the lock
 	writeLock    string
 	out          string
 	json         bool
@@ -59,7 +63,9 @@ many the worst counts.`,
 	}
 	o.common.register(cmd)
 	o.cageFlags.register(cmd, false)
+	o.mirrorFlags.register(cmd)
 	f := cmd.Flags()
+	f.StringVar(&o.env, "env", "", "`kind` of environment: host, or debian, a root of packages locked by sha256 (default: host, and debian where no Python here fits)")
 	f.IntVar(&o.tries, "tries", 4, "builds at most, each with a better recipe")
 	f.StringVar(&o.keep, "keep", "", "keep the unpacked sources in `directory`")
 	f.StringVarP(&o.requirements, "requirements", "r", "", "rebuild what a requirements `file` pins; hashes in it are honoured")
@@ -89,8 +95,10 @@ func (o *rebuildOptions) check(given []string) error {
 		n++
 	}
 	switch {
-	case o.lock != "" && n > 0:
-		return usage("--lock says what to build: give no releases with it")
+	case o.env != "" && o.env != lock.Host && o.env != lock.Debian:
+		return usage("--env %q: debian or host", o.env)
+	case o.lock != "" && (n > 1 || o.requirements != ""):
+		return usage("--lock builds one wheel: give at most the release to compare it with")
 	case o.lock == "" && n == 0:
 		return usage("nothing to rebuild: give NAME==VERSION, -r FILE or --lock FILE")
 	case o.jobs < 1:
@@ -136,15 +144,17 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 			return usage("%s pins no release with ==", o.requirements)
 		}
 	}
-	b, err := a.rebuilder(ctx, &o.common, &o.cageFlags)
+	b, err := a.rebuilder(ctx, &o.common, &o.cageFlags, &o.mirrorFlags)
 	if err != nil {
 		return err
 	}
+	b.Environment = o.env
 	if b.Runtime == nil && !o.json {
 		fmt.Fprintf(a.stderr, "truewheel: builds are not caged: %s\n", printable(b.Uncaged))
 	}
 	if o.lock != "" {
-		target, err := a.locked(ctx, b, o.lock)
+		o.compared = len(given) > 0
+		target, err := a.locked(ctx, b, o, given)
 		if err != nil {
 			return err
 		}
@@ -153,17 +163,26 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	return a.many(ctx, o, b, requests)
 }
 
-// locked makes a target of a lock: the subject is fetched by its hash.
-func (a *app) locked(ctx context.Context, b *rebuild.Rebuilder, file string) (rebuild.Target, error) {
-	data, err := os.ReadFile(file)
+// locked makes a target of a lock: what it is compared with is the subject
+// that the lock names, or the release given.
+func (a *app) locked(ctx context.Context, b *rebuild.Rebuilder, o *rebuildOptions, given []string) (rebuild.Target, error) {
+	l, err := a.readLock(ctx, nil, o.lock, "", "")
 	if err != nil {
 		return rebuild.Target{}, err
 	}
-	l, err := lock.Parse(data)
-	if err != nil {
-		return rebuild.Target{}, fmt.Errorf("%s: %w", file, err)
+	if len(given) == 0 {
+		return b.FromLock(ctx, l)
 	}
-	return b.FromLock(ctx, l)
+	targets, err := rebuild.Targets(ctx, b.Supply.Client, given[0], rebuild.Choice{File: o.file, All: true})
+	if err != nil {
+		return rebuild.Target{}, err
+	}
+	for _, t := range targets {
+		if f, err := pypi.ParseWheelFilename(t.Wheel.Filename); err == nil && (o.file != "" || f.Fits(l.Recipe.Target)) {
+			return b.WithLock(ctx, t, l)
+		}
+	}
+	return rebuild.Target{}, fmt.Errorf("%s has no wheel for the lock's target %s (--file NAME chooses one)", given[0], l.Recipe.Target)
 }
 
 // one rebuilds one target and prints its report.
@@ -361,6 +380,8 @@ func (a *app) print1(o *rebuildOptions, rep *report.Report) error {
 // rerun is the command that does it again.
 func (a *app) rerun(o *rebuildOptions, rep *report.Report) string {
 	switch {
+	case o.lock != "" && o.compared:
+		return fmt.Sprintf("truewheel rebuild %s==%s --lock %s", rep.Subject.Name, rep.Subject.Version, o.lock)
 	case o.lock != "":
 		return "truewheel rebuild --lock " + o.lock
 	case o.writeLock != "" && rep.Lock != nil:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/internal/rebuild"
@@ -118,15 +119,26 @@ func (c *cageFlags) register(cmd *cobra.Command, native bool) {
 	f.Int64Var(&c.processes, "max-processes", 512, "processes of one build")
 }
 
+// mirrorFlags say where Debian's packages are.
+type mirrorFlags struct{ mirrors []string }
+
+func (m *mirrorFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&m.mirrors, "mirror", nil, "`URL` of a Debian mirror or snapshot archive (default: apt's sources); again for more")
+}
+
+func (m *mirrorFlags) archive(client *index.Client) *debian.Archive {
+	return &debian.Archive{Client: client, Mirrors: func() (debian.Mirrors, error) { return debian.FindMirrors("/etc/apt", m.mirrors) }}
+}
+
 // rebuilder sets up everything that a rebuild needs.
-func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags) (*rebuild.Rebuilder, error) {
+func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags, m *mirrorFlags) (*rebuild.Rebuilder, error) {
 	client, err := a.client(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	st := client.Store
 	b := &rebuild.Rebuilder{
-		Supply: &env.Supply{Client: client, UV: a.lazyUV(client)}, Tries: cage.tries, Keep: cage.keep,
+		Supply: &env.Supply{Client: client, UV: a.lazyUV(client), Archive: m.archive(client)}, Tries: cage.tries, Keep: cage.keep,
 		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}

@@ -12,6 +12,7 @@ package debian
 import (
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -23,13 +24,16 @@ type Suite struct {
 	Name   string // codename, "bookworm"
 	Python string // minor version of its python3, "3.11"
 	Glibc  string // "2.36": the newest manylinux tag that its wheels can have
+	// Plain are the packages of a Python that can build pure wheels: old
+	// setuptools use the distutils that the suite has apart.
+	Plain []string
 }
 
 // Suites are those that are known, oldest first.
 var Suites = []Suite{
-	{"bullseye", "3.9", "2.31"},
-	{"bookworm", "3.11", "2.36"},
-	{"trixie", "3.13", "2.41"},
+	{"bullseye", "3.9", "2.31", []string{"python3", "python3-distutils"}},
+	{"bookworm", "3.11", "2.36", []string{"python3", "python3-distutils"}},
+	{"trixie", "3.13", "2.41", []string{"python3"}},
 }
 
 // SuiteFor is the suite with that Python, a minor version.
@@ -53,8 +57,10 @@ func ParseSuite(name string) (Suite, error) {
 	return Suite{}, fmt.Errorf("no suite %q is known (%s)", name, strings.Join(names, ", "))
 }
 
-// Architectures by GOARCH.
-var Architectures = map[string]string{"amd64": "amd64", "arm64": "arm64", "386": "i386", "ppc64le": "ppc64el", "s390x": "s390x", "riscv64": "riscv64"}
+// Machine is Debian's name of this machine's architecture, "" when it has none.
+func Machine() string { return architectures[runtime.GOARCH] }
+
+var architectures = map[string]string{"amd64": "amd64", "arm64": "arm64", "386": "i386", "ppc64le": "ppc64el", "s390x": "s390x", "riscv64": "riscv64"}
 
 // A Package is a stanza of an index: what is used of it.
 type Package struct {

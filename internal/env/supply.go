@@ -9,6 +9,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -27,15 +28,11 @@ import (
 type Supply struct {
 	Client  *index.Client
 	UV      func(context.Context) (*uv.UV, error) // asked for when first needed
-	Mirrors func() (debian.Mirrors, error)        // likewise
-	Pythons []Python                              // of this machine
-	Told    func(what string, done, of int)       // how far a fetch is; nil: nobody asks
-}
+	Archive *debian.Archive
+	Pythons []Python // of this machine
 
-func (s *Supply) told(what string, done, of int) {
-	if s.Told != nil {
-		s.Told(what, done, of)
-	}
+	mu     sync.Mutex // guards what follows
+	suites map[string]lock.Environment
 }
 
 // Resolve asks uv, or the store when it was asked within a day: what was
@@ -171,6 +168,54 @@ func (s *Supply) installInside(ctx context.Context, e *Environment, rt *sandbox.
 	return nil
 }
 
+// Debian resolves an environment of a suite: the packages wanted, those they
+// need and the essential ones, as the signed indexes have them now. Versions
+// in keep stay as long as they go together with the rest. The root is
+// unpacked. A Supply asks once: its environments are all of one moment.
+func (s *Supply) Debian(ctx context.Context, suite, architecture string, wanted []string, keep map[string]string) (lock.Environment, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := fmt.Sprint(suite, architecture, wanted, keep)
+	if e, ok := s.suites[key]; ok {
+		return e, nil
+	}
+	e, err := s.debian(ctx, suite, architecture, wanted, keep)
+	if err == nil {
+		if s.suites == nil {
+			s.suites = map[string]lock.Environment{}
+		}
+		s.suites[key] = e
+	}
+	return e, err
+}
+
+func (s *Supply) debian(ctx context.Context, suite, architecture string, wanted []string, keep map[string]string) (lock.Environment, error) {
+	e := lock.Environment{Kind: lock.Debian, Suite: suite, Architecture: architecture}
+	all, err := s.Archive.Packages(ctx, suite, architecture)
+	if err != nil {
+		return e, err
+	}
+	chosen, err := debian.Resolve(all, wanted, keep)
+	var impossible *debian.ResolveError
+	if errors.As(err, &impossible) && len(keep) > 0 {
+		chosen, err = debian.Resolve(all, wanted, nil)
+	}
+	if err != nil {
+		return e, err
+	}
+	for _, p := range chosen {
+		e.Debs = append(e.Debs, lock.Deb{
+			Name: p.Name, Version: p.Version, PURL: lock.DebPURL(p.Name, p.Version, p.Architecture), Pool: p.Pool, Size: p.Size, SHA256: p.SHA256,
+		})
+	}
+	for _, name := range wanted {
+		name, _, _ = strings.Cut(name, "=")
+		e.Requested = append(e.Requested, name)
+	}
+	e.Root, err = s.MakeRoot(ctx, e.Debs)
+	return e, err
+}
+
 // Roots is the directory of the store that holds unpacked roots, each under
 // the digest of its manifest.
 const Roots = "roots"
@@ -228,7 +273,6 @@ func (s *Supply) unpackRoot(ctx context.Context, debs []lock.Deb) (string, error
 	if err := os.MkdirAll(filepath.Join(fresh, "root"), 0o755); err != nil {
 		return "", err
 	}
-	s.told("unpack", 0, len(debs))
 	manifest, err := debian.Unpack(ctx, files, filepath.Join(fresh, "root"))
 	if err != nil {
 		return "", err
@@ -259,7 +303,6 @@ func (s *Supply) debs(ctx context.Context, debs []lock.Deb) ([]debian.Deb, error
 		g.Go(func() error {
 			at, err := s.Deb(ctx, d)
 			out[i] = debian.Deb{Name: d.Name, Version: d.Version, Path: at}
-			s.told("fetch", i+1, len(debs))
 			return err
 		})
 	}
@@ -276,7 +319,7 @@ func (s *Supply) Deb(ctx context.Context, d lock.Deb) (string, error) {
 	if s.Client.Settings.Offline {
 		return "", fmt.Errorf("fetch: %w", &index.OfflineError{What: name})
 	}
-	mirrors, err := s.Mirrors()
+	mirrors, err := s.Archive.Mirrors()
 	if err != nil {
 		return "", fmt.Errorf("fetch %s: %w", name, err)
 	}

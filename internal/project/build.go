@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"time"
 
@@ -38,9 +37,6 @@ func (b *Built) Close() {
 		b.close()
 	}
 }
-
-// Machine is Debian's name of this machine's architecture.
-func (w *Workshop) Machine() string { return debian.Architectures[runtime.GOARCH] }
 
 // run does a job and keeps its log.
 func (w *Workshop) run(ctx context.Context, j *build.Job, ev Events) (*Built, error) {
@@ -169,7 +165,7 @@ func (w *Workshop) Interpreter(ctx context.Context, l *lock.Lock) (env.Python, s
 	if w.Runtime == nil {
 		return env.Python{}, "", fmt.Errorf("a debian environment needs a cage: %s", w.Uncaged)
 	}
-	if have := w.Machine(); l.Environment.Architecture != have {
+	if have := debian.Machine(); l.Environment.Architecture != have {
 		return env.Python{}, "", fmt.Errorf("the lock is for %s, this machine is %s", l.Environment.Architecture, have)
 	}
 	p, err := env.DebianPython(l.Environment)
@@ -187,7 +183,7 @@ func (w *Workshop) expected(l *lock.Lock, b *Built) error {
 	if err != nil {
 		return &build.Failure{Class: "build", Detail: err.Error()}
 	}
-	if t := l.Recipe.Target; t != "" && !fits(t, f) {
+	if t := l.Recipe.Target; t != "" && !f.Fits(t) {
 		return &build.Failure{Class: "build", Detail: fmt.Sprintf("the wheel is %s; the lock's target is %s", b.Filename, t)}
 	}
 	have, err := w.extensions(b)

@@ -196,7 +196,6 @@ func (w *Workshop) environment(ctx context.Context, r *Request, l *lock.Lock, jo
 		return err
 	}
 	r.Log.stage("packages")
-	e := lock.Environment{Kind: lock.Debian, Suite: suite.Name, Architecture: w.architecture(r)}
 	wanted := append([]string{"python3"}, r.Debs...)
 	if !r.pure() {
 		wanted = append(wanted, compilers...)
@@ -211,48 +210,17 @@ func (w *Workshop) environment(ctx context.Context, r *Request, l *lock.Lock, jo
 			}
 		}
 	}
-	e.Debs, err = w.debs(ctx, e, wanted, keep)
+	e, err := w.Supply.Debian(ctx, suite.Name, r.architecture(), wanted, keep)
 	if err != nil {
 		return err
 	}
-	for _, name := range wanted {
-		name, _, _ = strings.Cut(name, "=")
-		e.Requested = append(e.Requested, name)
-	}
 	r.Log.stage("root")
-	if e.Root, err = w.Supply.MakeRoot(ctx, e.Debs); err != nil {
-		return err
-	}
 	if job.Root, err = w.Supply.Root(ctx, e); err != nil {
 		return err
 	}
 	l.Environment = e
 	job.Python, err = env.DebianPython(e)
 	return err
-}
-
-// debs resolves packages. Where the whole old set can be kept, and is all
-// that is wanted, the indexes decide nothing: it stays.
-func (w *Workshop) debs(ctx context.Context, e lock.Environment, wanted []string, keep map[string]string) ([]lock.Deb, error) {
-	all, err := w.Archive.Packages(ctx, e.Suite, e.Architecture)
-	if err != nil {
-		return nil, err
-	}
-	chosen, err := debian.Resolve(all, wanted, keep)
-	var impossible *debian.ResolveError
-	if errors.As(err, &impossible) && len(keep) > 0 {
-		chosen, err = debian.Resolve(all, wanted, nil) // what was kept no longer goes together
-	}
-	if err != nil {
-		return nil, err
-	}
-	var out []lock.Deb
-	for _, p := range chosen {
-		out = append(out, lock.Deb{
-			Name: p.Name, Version: p.Version, PURL: lock.DebPURL(p.Name, p.Version, p.Architecture), Pool: p.Pool, Size: p.Size, SHA256: p.SHA256,
-		})
-	}
-	return out, nil
 }
 
 // python is the minor version that the target names, "3.11", or "".
@@ -288,13 +256,13 @@ func (r *Request) suite() (debian.Suite, error) {
 }
 
 // architecture is that of the target, else of this machine.
-func (w *Workshop) architecture(r *Request) string {
+func (r *Request) architecture() string {
 	for suffix, arch := range map[string]string{"_x86_64": "amd64", "_aarch64": "arm64", "_i686": "i386", "_ppc64le": "ppc64el", "_s390x": "s390x", "_riscv64": "riscv64"} {
 		if strings.HasSuffix(r.Target, suffix) {
 			return arch
 		}
 	}
-	return w.Machine()
+	return debian.Machine()
 }
 
 // recipe is the plain one: the project's own requirements, and surroundings
@@ -387,23 +355,6 @@ func tagOf(f pypi.WheelFilename) string {
 		}
 	}
 	return python + "-" + platform
-}
-
-// fits reports whether a wheel is what a target names: the platform may have
-// a C library's version where the target has none.
-func fits(target string, f pypi.WheelFilename) bool {
-	python, platform, _ := strings.Cut(target, "-")
-	platform = platform[strings.LastIndexByte(platform, '-')+1:]
-	if !slices.Contains(strings.Split(strings.Join(f.Python, "."), "."), python) && python != strings.Join(f.Python, ".") {
-		return false
-	}
-	if platform == "any" {
-		return f.IsPure()
-	}
-	family, machine, _ := strings.Cut(platform, "_")
-	return slices.ContainsFunc(f.Platform, func(p string) bool {
-		return p == platform || strings.HasPrefix(p, family) && strings.HasSuffix(p, "_"+machine)
-	})
 }
 
 // extensions are the extension modules of a wheel, without their suffixes,

@@ -22,7 +22,6 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/internal/build"
-	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/recipe"
@@ -37,7 +36,6 @@ const LockFile = "truewheel.lock"
 // Workshop is what locking and building need.
 type Workshop struct {
 	Supply  *env.Supply
-	Archive *debian.Archive
 	Runtime *sandbox.Runtime // nil: no cage
 	Uncaged string           // why there is none
 	UV      lock.File        // the uv that truewheel brings
@@ -79,16 +77,12 @@ func Pack(ctx context.Context, dir string, w io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("read checkout: %w", err)
 	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		return err
-	}
 	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {
 		return err
 	}
 	t := tar.NewWriter(z)
-	top := sanitized(filepath.Base(abs))
+	const top = "checkout" // whatever the directory's name is: it shows in what is built
 	for _, name := range names {
 		if name == LockFile {
 			continue
@@ -98,20 +92,6 @@ func Pack(ctx context.Context, dir string, w io.Writer) error {
 		}
 	}
 	return errors.Join(t.Close(), z.Close())
-}
-
-// sanitized is a directory's name that can be the top of an archive.
-func sanitized(name string) string {
-	name = strings.Map(func(r rune) rune {
-		if r < 0x80 && (r == '-' || r == '_' || r == '.' || r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z') {
-			return r
-		}
-		return '_'
-	}, name)
-	if name = strings.Trim(name, "."); name == "" {
-		return "source"
-	}
-	return name
 }
 
 func packFile(t *tar.Writer, dir, name, top string, at time.Time) error {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/truewheel/truewheel/compare"
 	"github.com/truewheel/truewheel/internal/build"
+	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/sandbox"
@@ -38,8 +39,11 @@ type Rebuilder struct {
 	Wheel    wheel.Limits
 	Sdist    sdist.Limits
 	Encoders wheel.Encoders
-	Tries    int    // builds at most; 0: 4
-	Keep     string // directory that build trees are kept in; "" keeps none
+	Tries    int // builds at most; 0: 4
+	// Environment is the kind of environment to build in: lock.Host,
+	// lock.Debian, or "": the host's, and Debian's where no Python fits.
+	Environment string
+	Keep        string // directory that build trees are kept in; "" keeps none
 }
 
 // Target is one wheel to rebuild.
@@ -377,7 +381,17 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 		want = l.Python
 	}
 	python, ok := env.Nearest(r.Supply.Pythons, want)
-	if !ok {
+	suite, packaged := debian.SuiteFor(rec.Python)
+	switch {
+	case r.Environment == lock.Debian && !packaged:
+		return python, "", "python-missing", fmt.Errorf("no Debian suite has Python %s", rec.Python)
+	case r.Environment == lock.Debian || !ok && packaged && r.Environment == "" && r.Runtime != nil:
+		e, err := r.Supply.Debian(ctx, suite.Name, debian.Machine(), suite.Plain, nil)
+		if err != nil {
+			return python, "", "environment", err
+		}
+		return r.debian(ctx, e)
+	case !ok:
 		return python, "", "python-missing", fmt.Errorf("no Python %s here (uv python install %s gets one)", rec.Python, rec.Python)
 	}
 	if r.target.Lock != nil && python.Version != want {

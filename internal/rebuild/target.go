@@ -278,6 +278,19 @@ func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock) (Target, error) 
 	return t, nil
 }
 
+// WithLock is t, built as a lock says. The lock has to be of t's own source.
+func (b *Rebuilder) WithLock(ctx context.Context, t Target, l *lock.Lock) (Target, error) {
+	switch {
+	case l.Source == nil:
+		return t, errors.New("the lock is of a checkout, which only `truewheel build` can build")
+	case t.Source == nil || t.Source.SHA256 != l.Source.SHA256:
+		return t, fmt.Errorf("the lock is of %s, sha256 %s…, which is not the source of %s", l.Source.Filename, l.Source.SHA256[:8], t.Wheel.Filename)
+	}
+	_, err := b.Supply.Locate(ctx, string(t.Name), *l.Source)
+	t.Lock = l
+	return t, err
+}
+
 // Unfound is the report of a release that could not even be looked for.
 func Unfound(text string, err error) *report.Report {
 	name, version, _ := strings.Cut(text, "==")
