@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/truewheel/truewheel/internal/build"
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/project"
 	"github.com/truewheel/truewheel/internal/rebuild"
@@ -234,7 +234,7 @@ func (a *app) describeLock(name string, l *lock.Lock, b *project.Built) {
 	for _, p := range l.Packages {
 		names = append(names, p.Name+" "+p.Version)
 	}
-	fmt.Fprintf(a.stdout, "  requires  %s\n", strings.Join(names, ", "))
+	fmt.Fprintf(a.stdout, "  requires  %s\n", cmp.Or(strings.Join(names, ", "), "nothing"))
 	fmt.Fprintf(a.stdout, "  clock     %s\n", l.Recipe.Clock.Start.UTC().Format("2006-01-02T15:04:05Z"))
 	fmt.Fprintf(a.stdout, "  built     %s   sha256 %s…   %d extension modules\n", oneLine(b.Filename), b.SHA256[:8], len(l.Recipe.Extensions))
 	if e.Kind == lock.Debian && strings.Contains(b.Filename, "linux") {
@@ -286,10 +286,6 @@ func (a *app) buildFailed(err error) error {
 		for _, line := range lines[max(0, len(lines)-20):] {
 			fmt.Fprintf(a.stderr, "  | %s\n", oneLine(line))
 		}
-	}
-	var failure *build.Failure
-	if errors.As(err, &failure) && failure.Class != "" {
-		return err
 	}
 	return err
 }

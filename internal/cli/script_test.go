@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -233,6 +235,26 @@ func (s *site) require(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(name, data, 0o644))
 }
 
+// edit FROM TO PATTERN NEW writes a file with what matches the pattern first replaced.
+func edit(ts *testscript.TestScript, _ bool, args []string) {
+	data, err := os.ReadFile(ts.MkAbs(args[0]))
+	ts.Check(err)
+	at := regexp.MustCompile(args[2]).FindIndex(data)
+	if at == nil {
+		ts.Fatalf("%s has no %q", args[0], args[2])
+	}
+	fresh := string(data[:at[0]]) + strings.ReplaceAll(args[3], `\n`, "\n") + string(data[at[1]:])
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(fresh), 0o644))
+}
+
+// append FILE TEXT writes at the end of a file.
+func appendTo(ts *testscript.TestScript, _ bool, args []string) {
+	f, err := os.OpenFile(ts.MkAbs(args[0]), os.O_APPEND|os.O_WRONLY, 0)
+	ts.Check(err)
+	_, err = f.WriteString(args[1])
+	ts.Check(errors.Join(err, f.Close()))
+}
+
 func TestScripts(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
@@ -252,7 +274,7 @@ func TestScripts(t *testing.T) {
 	s.add("courier", "courier-1.0-py3-none-any.whl", courier(t, s.files["plain-1.0-py3-none-any.whl"]), false)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("INDEX", server.URL+"/simple")
 			e.Setenv("HTML_INDEX", server.URL+"/plain")

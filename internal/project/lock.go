@@ -72,7 +72,7 @@ func (w *Workshop) Lock(ctx context.Context, r Request) (*lock.Lock, *Built, err
 
 func (w *Workshop) lock(ctx context.Context, r Request, tmp string) (*lock.Lock, *Built, error) {
 	r.Log.stage("source")
-	l := &lock.Lock{Source: r.Source, UV: &w.UV}
+	l := &lock.Lock{Source: r.Source}
 	source, file, err := w.open(ctx, l, r.Dir, tmp)
 	if err != nil {
 		return nil, nil, err
@@ -107,6 +107,9 @@ func (w *Workshop) lock(ctx context.Context, r Request, tmp string) (*lock.Lock,
 		return nil, nil, err
 	}
 	l.Python, l.Packages = job.Python.Version, job.Packages
+	if len(l.Packages) > 0 {
+		l.UV = &w.UV
+	}
 	if err := effective(l, built.Used); err != nil {
 		return nil, nil, err
 	}
@@ -334,6 +337,9 @@ func (w *Workshop) describe(l *lock.Lock, b *Built, wanted string) error {
 	f, err := pypi.ParseWheelFilename(b.Filename)
 	if err != nil {
 		return err
+	}
+	if wanted != "" && !f.Fits(wanted) {
+		return &build.Failure{Class: "build", Detail: fmt.Sprintf("the wheel is %s, which is not the target %s", b.Filename, wanted)}
 	}
 	l.Recipe.Extensions = modules
 	l.Recipe.Target = cmp.Or(wanted, tagOf(f))

@@ -34,7 +34,7 @@ type Lock struct {
 	Source      *File  // the source distribution; nil: the checkout that the lock lies in
 	Python      string // full version of the interpreter, "3.11.7"
 	Environment Environment
-	UV          *File     // what installs the packages; nil: the one that truewheel brings
+	UV          *File     // what installs the packages; nil when there are none
 	Packages    []Package // sorted by name
 	Recipe      recipe.Recipe
 }
