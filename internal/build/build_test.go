@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,4 +122,42 @@ func FuzzListen(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The clock, and names of temporary files, follow from the recipe and the
+// program alone: not from chance, nor from how many jobs there are.
+func TestSurroundings(t *testing.T) {
+	python, err := exec.LookPath("python3")
+	if err != nil {
+		t.Fatal("the tests need a python3")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "surroundings.py"), surroundingsPy, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	run := func(before string, args ...string) string {
+		code := before + "import surroundings, datetime, os, tempfile, time\n" +
+			"d = tempfile.mkdtemp(); os.rmdir(d); print(d, datetime.datetime.now().year, datetime.date.today().year, time.gmtime().tm_year)"
+		cmd := exec.Command(python, append([]string{"-c", code}, args...)...)
+		cmd.Env = []string{"PYTHONPATH=" + dir, "TMPDIR=" + dir, `TRUEWHEEL_SURROUNDINGS={"start": 1000000000, "boundary_ns": 0, "step": 0, "step_at": "", "line_ends": ""}`}
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	first := run("", "file.pyx", "-j4")
+	if !strings.HasSuffix(first, " 2001 2001 2001\n") {
+		t.Errorf("the clock is not 2001: %s", first)
+	}
+	if again := run("", "file.pyx", "-j1"); again != first {
+		t.Errorf("%s is not %s", again, first)
+	}
+	if other := run("", "other.pyx"); other == first {
+		t.Errorf("two programs have one name: %s", other)
+	}
+	// Whatever was imported before.
+	if late, again := run("import tempfile, datetime\n"), run("import tempfile, datetime\n"); late != again || !strings.HasSuffix(late, " 2001 2001 2001\n") {
+		t.Errorf("%s is not %s", late, again)
+	}
 }

@@ -100,10 +100,12 @@ def _install(start, boundary_ns, step, step_at, line_ends):
 
 def _when_imported(wanted, patch):
     """Patches a module when it is first imported, which costs nothing before."""
-    import importlib.abc
+    if wanted in sys.modules:
+        patch(sys.modules[wanted])
+        return
     import importlib.machinery
 
-    class Finder(importlib.abc.MetaPathFinder):
+    class Finder:  # not importlib.abc's: that imports tempfile itself, and more
         def find_spec(self, name, path, target=None):
             if name != wanted:
                 return None
