@@ -120,3 +120,11 @@ func TestReleases(t *testing.T) {
 		t.Log(err) // this platform has none: that is said
 	}
 }
+
+func TestPlatform(t *testing.T) {
+	for glibc, want := range map[string]string{"2.36": "x86_64-manylinux_2_36", "2.41": "x86_64-manylinux_2_40", "?": "x86_64-manylinux_2_40"} {
+		if got := Platform("x86_64", glibc); got != want {
+			t.Errorf("%s: %s", glibc, got)
+		}
+	}
+}
