@@ -13,7 +13,6 @@ import (
 	"maps"
 	"os"
 	"path"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -82,7 +81,7 @@ func Unpack(ctx context.Context, debs []Deb, dir string) (manifest []byte, err e
 			files, contents.err = t.add(ctx, contents.data)
 		}
 		if contents.err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", filepath.Base(d.Path), contents.err)
+			return nil, fmt.Errorf("unpack %s %s: %w", d.Name, d.Version, contents.err)
 		}
 		installed = append(installed, struct {
 			control

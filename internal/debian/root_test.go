@@ -158,7 +158,7 @@ func TestHostileDebs(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			d := put(t, "bad", c.deb)
 			_, manifest, err := unpack(t, d)
-			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "bad.deb") {
+			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "unpack bad 1.0: ") {
 				t.Errorf("%v, not %q\n%s", err, c.want, manifest)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -220,22 +221,21 @@ func (s *Supply) debian(ctx context.Context, suite, architecture string, wanted 
 // the digest of its manifest.
 const Roots = "roots"
 
-// Root is the root directory of a debian environment, unpacked once.
+// Root is the root directory of a debian environment, unpacked once. It is an
+// error when the packages of e do not give the root that e names.
 func (s *Supply) Root(ctx context.Context, e lock.Environment) (string, error) {
-	dir := filepath.Join(s.Client.Store.Dir(), Roots, e.Root, "root")
-	if e.Root != "" {
-		if _, err := os.Stat(dir); err == nil {
-			return dir, nil
-		}
-	}
-	digest, err := s.unpackRoot(ctx, e.Debs)
+	digest, err := s.MakeRoot(ctx, e.Debs)
 	if err != nil {
 		return "", err
 	}
 	if digest != e.Root {
 		return "", fmt.Errorf("the root directory made of the lock's packages has the digest %s, not %s: the lock was edited, or made by another version of truewheel", digest, e.Root)
 	}
-	return dir, nil
+	return s.rootDir(digest), nil
+}
+
+func (s *Supply) rootDir(digest string) string {
+	return filepath.Join(s.Client.Store.Dir(), Roots, digest, "root")
 }
 
 // MakeRoot unpacks packages into the store, unless they are, and says with
@@ -243,11 +243,11 @@ func (s *Supply) Root(ctx context.Context, e lock.Environment) (string, error) {
 func (s *Supply) MakeRoot(ctx context.Context, debs []lock.Deb) (string, error) {
 	var key strings.Builder
 	for _, d := range debs {
-		key.WriteString(d.SHA256)
+		fmt.Fprintln(&key, d.Name, d.Version, d.SHA256)
 	}
 	var known string
-	if _, ok := s.Client.Store.Cached(Roots, key.String(), &known); ok {
-		if _, err := os.Stat(filepath.Join(s.Client.Store.Dir(), Roots, known, "root")); known != "" && err == nil {
+	if _, ok := s.Client.Store.Cached(Roots, key.String(), &known); ok && known != "" {
+		if _, err := os.Stat(s.rootDir(known)); err == nil {
 			return known, nil
 		}
 	}
@@ -331,6 +331,9 @@ func (s *Supply) Deb(ctx context.Context, d lock.Deb) (string, error) {
 		}
 		if ctx.Err() != nil {
 			return "", ctx.Err()
+		}
+		if errors.Is(err, syscall.ENOSPC) {
+			return "", err // it is not the mirrors' fault
 		}
 		errs = append(errs, err)
 	}

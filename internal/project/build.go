@@ -172,6 +172,9 @@ func (w *Workshop) Interpreter(ctx context.Context, l *lock.Lock) (env.Python, s
 	if err != nil {
 		return p, "", err
 	}
+	if p.Version != l.Python {
+		return p, "", fmt.Errorf("the lock says Python %s, and its packages have %s: it was edited", l.Python, p.Version)
+	}
 	root, err := w.Supply.Root(ctx, l.Environment)
 	return p, root, err
 }
