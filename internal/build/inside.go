@@ -156,7 +156,7 @@ func (j *job) repair(built string, log io.Writer) (string, error) {
 
 func (j *job) sendWheel(path string, used map[string]string, out io.Writer, send func(message) error, fail func(string, error) error) error {
 	name := filepath.Base(path)
-	f, err := os.Open(path)
+	f, err := open(path)
 	if err != nil {
 		return fail("wheel", fmt.Errorf("the backend named %q, which is not there: %w", name, err))
 	}

@@ -21,12 +21,14 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/truewheel/truewheel/internal/cli"
+	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/recipe/lock"
 )
 
@@ -235,6 +237,16 @@ func (s *site) require(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(name, data, 0o644))
 }
 
+// cages says, once, whether there are any here.
+var cages = sync.OnceValues(func() (*sandbox.Runtime, error) {
+	dir, err := os.MkdirTemp("", "cages-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	return sandbox.Find(context.Background(), "", dir)
+})
+
 // edit FROM TO PATTERN NEW writes a file with what matches the pattern first replaced.
 func edit(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := os.ReadFile(ts.MkAbs(args[0]))
@@ -275,6 +287,13 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo},
+		Condition: func(c string) (bool, error) {
+			if c != "cage" {
+				return false, fmt.Errorf("unknown condition %q", c)
+			}
+			_, err := cages()
+			return err == nil, nil
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("INDEX", server.URL+"/simple")
 			e.Setenv("HTML_INDEX", server.URL+"/plain")

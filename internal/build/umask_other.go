@@ -1,6 +1,0 @@
-//go:build !unix
-
-package build
-
-// Other systems have no umask.
-func setUmask(int) {}
