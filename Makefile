@@ -6,7 +6,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 20m
 BIN = bin/truewheel
 
-.PHONY: all build rebuild test lint vuln unit cross fuzz e2e bench bench-diff hostile docs runtime clean
+.PHONY: all build rebuild test lint vuln unit cross fuzz e2e bench bench-diff bench-native hostile docs runtime clean
 
 all: build
 
@@ -46,6 +46,7 @@ fuzz:
 e2e: build
 	bench/e2e.sh $(BIN)
 	bench/robust.sh $(BIN)
+	bench/locked.sh $(BIN)
 
 # The table of docs/bench.md, and bench/results.tsv. Lists: LISTS="a.tsv b.tsv".
 bench: build
@@ -59,6 +60,10 @@ bench-diff: build
 	command -v diffoscope gcc-11 gcc-12 >/dev/null || apt-get install -y -qq diffoscope-minimal gcc-11 gcc-12 python3-dev
 	test -e $(PAIRS)/manifest.tsv || python3 $(MAKE_PAIRS) $(PAIRS) --native
 	bench/diff.py --truewheel $(abspath $(BIN)) --pairs $(PAIRS)
+
+# Native projects locked and built twice, and by hand: the table of docs/bench.md. As root. NATIVE="markupsafe numpy" for some.
+bench-native: build
+	bench/native.py --truewheel $(abspath $(BIN)) --by-hand $(NATIVE)
 
 # An OCI runtime, where the packages are Debian's and we are root.
 runtime:
