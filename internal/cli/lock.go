@@ -36,6 +36,7 @@ type lockOptions struct {
 	epoch    int64
 	noRepair bool
 	upgrade  []string
+	forget   bool
 	check    bool
 	out      string
 	bundle   string
@@ -49,8 +50,8 @@ func (a *app) newLockCommand() *cobra.Command {
 		Short: "Pin every input of a project's build by sha256",
 		Long: `lock resolves what a project's build needs, down to the compiler, builds it once,
 and writes truewheel.lock: a complete description, each file by its sha256, from
-which anybody builds the same bytes. What an earlier lock pins stays, unless
---upgrade says otherwise.
+which anybody builds the same bytes. What an earlier lock pins and sets stays,
+unless --upgrade, or another flag, says otherwise. A lock is of one target.
 
 Without an argument it locks the checkout it is run in. The suite decides which
 Python and which C library there is: bullseye has 3.9 and glibc 2.31, bookworm
@@ -82,6 +83,7 @@ import are compared with the lock.`,
 	f.Int64Var(&o.epoch, "epoch", 0, "SOURCE_DATE_EPOCH in `seconds` (default: the time of the source's newest file, or of the commit)")
 	f.BoolVar(&o.noRepair, "no-repair", false, "leave the wheel as the backend made it: no auditwheel")
 	f.StringSliceVar(&o.upgrade, "upgrade", nil, "take the newest of this `name` and print what moved; all: of everything")
+	f.BoolVar(&o.forget, "new", false, "forget the lock that was there, with its pins and settings")
 	f.BoolVar(&o.check, "check", false, "write nothing; say whether the lock and pyproject.toml have parted (exit 3)")
 	f.StringVarP(&o.out, "output", "o", project.LockFile, "write the lock to `file`")
 	f.StringVar(&o.bundle, "bundle", "", "also pack the lock and all it names into `file`, which builds anywhere, for ever")
@@ -164,6 +166,7 @@ func (a *app) lock(ctx context.Context, o *lockOptions, given []string, withEpoc
 	}
 	old, err := os.ReadFile(o.out)
 	switch {
+	case err == nil && o.forget:
 	case err == nil:
 		if r.Old, err = lock.Parse(old); err != nil {
 			return fmt.Errorf("%s: %w", o.out, err)
