@@ -51,6 +51,8 @@ test -z "$(ls -A killed 2>/dev/null)" || fail "a killed build left a wheel"
 echo "== built twice, tested, compared with what was published"
 "$bin" build --lock markupsafe.lock --out first --cache-dir "$store" || fail "build"
 "$bin" env digest --verify --lock markupsafe.lock --cache-dir "$store" || fail "digest"
+"$bin" env shell --lock markupsafe.lock --cache-dir "$store" -- sh -c \
+	'/sbin/ldconfig -X -C /tmp/c && /sbin/ldconfig -C /tmp/c -p | grep "=>" >/tmp/theirs && /sbin/ldconfig -p | grep "=>" | cmp - /tmp/theirs' || fail "ldconfig finds other libraries"
 "$bin" test first/*.whl --cache-dir "$store" >tested || { cat tested; fail "test"; }
 tail -n 2 tested
 "$bin" verify-seal first || fail "seal"

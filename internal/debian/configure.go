@@ -16,9 +16,8 @@ const BuildUser = "build:x:65533:65533:build:/build:/bin/sh\n"
 
 // configure makes what a build needs of the effects of maintainer scripts,
 // which are never run: users and groups, alternatives, /bin/sh, dpkg's list
-// of what is installed, and files of /etc that tell nothing of the machine.
-// There is no ld.so.cache: without one the loader looks where Debian's
-// libraries lie.
+// of what is installed, the loader's cache, and files of /etc that tell
+// nothing of the machine.
 func (t *tree) configure(packages []installed) error {
 	passwd, group := t.text("usr/share/base-passwd/passwd.master"), t.text("usr/share/base-passwd/group.master")
 	if passwd == "" || group == "" {
@@ -57,7 +56,11 @@ func (t *tree) configure(packages []installed) error {
 			}
 		}
 	}
-	return nil
+	cache, err := t.loaderCache()
+	if err != nil || cache == "" {
+		return err
+	}
+	return t.write("etc/ld.so.cache", cache)
 }
 
 // statusStanza is a control file as /var/lib/dpkg/status has it.

@@ -448,7 +448,10 @@ func (t *tree) finish() error {
 	return nil
 }
 
-const manifestHead = "truewheel.root/1\n"
+// Version of what Unpack makes of packages: another one gives other roots.
+const Version = "truewheel.root/1"
+
+const manifestHead = Version + "\n"
 
 // manifest has a line for each file, sorted by path: type (d, f, l), mode in
 // octal, owner and group by number, sha256 (-, but of files), path, quoted

@@ -242,6 +242,7 @@ func (s *Supply) rootDir(digest string) string {
 // which digest.
 func (s *Supply) MakeRoot(ctx context.Context, debs []lock.Deb) (string, error) {
 	var key strings.Builder
+	fmt.Fprintln(&key, debian.Version)
 	for _, d := range debs {
 		fmt.Fprintln(&key, d.Name, d.Version, d.SHA256)
 	}
