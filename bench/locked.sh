@@ -70,6 +70,18 @@ cmp first/*.whl elsewhere/second/*.whl || fail "the same lock gave other bytes e
 test $? = 3 || fail "Debian's compiler is not the publisher's: that has to show"
 "$bin" rebuild attrs==25.4.0 --env debian -q --cache-dir "$store" || fail "a pure wheel in a debian root"
 
+echo "== the committed example, as long as mirrors have its packages"
+example=$here/../examples/markupsafe
+if "$bin" build --lock "$example/truewheel.lock" --out example --cache-dir "$store" >example.log 2>&1; then
+	grep -q "^$(sha256sum example/*.whl | cut -d' ' -f1)" "$example/README.md" || fail "the example gave other bytes than its README says"
+	"$bin" rebuild markupsafe==3.0.3 --lock "$example/truewheel.lock" -q --cache-dir "$store"
+elif grep -q 'no mirror has' example.log; then
+	echo "not checked: $(grep -o 'no mirror has [^ ]* [^ ]*' example.log)"
+else
+	cat example.log
+	fail "the example"
+fi
+
 echo "== what build environments pip and uv make of the exported constraints"
 mkdir -p project && cd project || exit 1
 cat >pyproject.toml <<'END'

@@ -134,14 +134,9 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 		spec.Mounts = append(spec.Mounts,
 			sandbox.Mount{Source: self, Target: in.self},
 			sandbox.Mount{Source: s.Source, Target: in.source},
-			sandbox.Mount{Source: s.Environment.Dir, Target: s.Environment.Seen},
 			sandbox.Mount{Source: lib, Target: "/truewheel/lib"},
 		)
-		for _, p := range s.Environment.Python.Prefixes {
-			if !strings.HasPrefix(p+"/", "/usr/") {
-				spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: p, Target: p})
-			}
-		}
+		spec.Mounts = append(spec.Mounts, s.Environment.Mounts()...)
 	} else {
 		if err := os.MkdirAll(in.work, 0o755); err != nil {
 			return r, fmt.Errorf("prepare build: %w", err)

@@ -101,7 +101,7 @@ func (a *app) build(ctx context.Context, o *buildOptions, given []string) error 
 	fmt.Fprintf(a.stdout, "  source    %s   sha256 %s…\n", oneLine(built.Source.Filename), built.Source.SHA256[:8])
 	fmt.Fprintf(a.stdout, "  build     %s   %s   Python %s\n", took, caged, l.Python)
 	fmt.Fprintf(a.stdout, "SEALED  %s\n", filepath.Join(o.out, project.ProvenanceDir))
-	fmt.Fprintf(a.stdout, "  next: truewheel test %s --lock %s\n", filepath.Join(o.out, built.Filename), filepath.Join(o.out, project.ProvenanceDir, built.Filename+".lock"))
+	fmt.Fprintf(a.stdout, "  next: truewheel test %s\n", filepath.Join(o.out, built.Filename))
 	return nil
 }
 

@@ -27,6 +27,8 @@ type rebuildOptions struct {
 	cageFlags
 	mirrorFlags
 	env          string
+	tries        int
+	keep         string
 	requirements string
 	jobs         int
 	file         string
@@ -148,7 +150,7 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	if err != nil {
 		return err
 	}
-	b.Environment = o.env
+	b.Environment, b.Tries, b.Keep = o.env, o.tries, o.keep
 	if b.Runtime == nil && !o.json {
 		fmt.Fprintf(a.stderr, "truewheel: builds are not caged: %s\n", printable(b.Uncaged))
 	}

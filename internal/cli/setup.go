@@ -100,8 +100,6 @@ type cageFlags struct {
 	memory    int64
 	disk      int64
 	processes int64
-	tries     int
-	keep      string
 }
 
 // register adds the flags; native builds get more by default.
@@ -138,7 +136,7 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags, m *mirr
 	}
 	st := client.Store
 	b := &rebuild.Rebuilder{
-		Supply: &env.Supply{Client: client, UV: a.lazyUV(client), Archive: m.archive(client)}, Tries: cage.tries, Keep: cage.keep,
+		Supply: &env.Supply{Client: client, UV: a.lazyUV(client), Archive: m.archive(client)},
 		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}

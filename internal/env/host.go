@@ -6,6 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+
+	"github.com/truewheel/truewheel/internal/sandbox"
 )
 
 // InCage is where the directory of an Environment is seen inside a cage.
@@ -52,6 +55,21 @@ func (e *Environment) Executable() string { return e.executable(e.Seen) }
 
 // Bin is the directory of programs as the build sees it.
 func (e *Environment) Bin() string { return filepath.Dir(e.Executable()) }
+
+// Mounts are what a cage has to see of it: itself, read-only, and an
+// interpreter of the host that does not lie where every cage sees it.
+func (e *Environment) Mounts() []sandbox.Mount {
+	mounts := []sandbox.Mount{{Source: e.Dir, Target: e.Seen}}
+	if e.Root != "" {
+		return mounts
+	}
+	for _, p := range e.Python.Prefixes {
+		if !strings.HasPrefix(p+"/", "/usr/") {
+			mounts = append(mounts, sandbox.Mount{Source: p, Target: p})
+		}
+	}
+	return mounts
+}
 
 // SitePackages is the directory of packages on this machine.
 func (e *Environment) SitePackages() string {

@@ -137,6 +137,9 @@ func (w *Workshop) build(ctx context.Context, l *lock.Lock, checkout, tmp string
 	if err := os.Mkdir(job.Dir, 0o755); err != nil {
 		return nil, err
 	}
+	if err := w.useUV(ctx, l); err != nil {
+		return nil, err
+	}
 	ev.stage("root")
 	if job.Python, job.Root, err = w.Interpreter(ctx, l); err != nil {
 		return nil, err
@@ -150,6 +153,23 @@ func (w *Workshop) build(ctx context.Context, l *lock.Lock, checkout, tmp string
 		return nil, err
 	}
 	return b, w.expected(l, b)
+}
+
+// useUV takes the uv that a lock names, where that is not the one that
+// truewheel brings. It only installs from then on. With an environment of the
+// host it may be for another machine: there ours has to do.
+func (w *Workshop) useUV(ctx context.Context, l *lock.Lock) error {
+	if l.UV == nil || l.UV.SHA256 == w.UV.SHA256 || l.Environment.Kind == lock.Host {
+		return nil
+	}
+	at, err := w.Supply.Locate(ctx, "uv", *l.UV)
+	if err != nil {
+		return err
+	}
+	dir := w.Supply.Client.Store.Dir()
+	exe, err := uv.Unpack(ctx, at, uv.Release{Filename: l.UV.Filename, SHA256: l.UV.SHA256, Size: l.UV.Size}, filepath.Join(dir, "tools"))
+	w.Supply.UV = func(context.Context) (*uv.UV, error) { return &uv.UV{Path: exe, Cache: filepath.Join(dir, "uv")}, nil }
+	return err
 }
 
 // Interpreter is what a lock's environment has, and its root directory, which is

@@ -4,9 +4,7 @@ import (
 	"context"
 	"io"
 	"path/filepath"
-	"strings"
 
-	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/recipe/lock"
 )
@@ -28,25 +26,14 @@ func (w *Workshop) Shell(ctx context.Context, l *lock.Lock, command []string, in
 			return 0, err
 		}
 	}
-	e, err := env.Create(filepath.Join(tmp, "env"), env.InCage, python)
+	e, err := w.install(ctx, filepath.Join(tmp, "env"), python, root, l.Packages)
 	if err != nil {
 		return 0, err
 	}
-	e.Root = root
-	if err := w.Supply.Install(ctx, e, w.Runtime, l.Packages); err != nil {
-		return 0, err
-	}
-	spec := sandbox.Spec{
+	result, err := w.Runtime.Run(ctx, sandbox.Spec{
 		Argv: append([]string{"/usr/bin/env"}, command...), Root: root, Dir: "/build", Umask: l.Recipe.Umask, Limits: w.Limits,
 		Env:    []string{"PATH=" + e.Bin() + ":/usr/local/bin:/usr/bin:/bin", "HOME=/build", "LC_ALL=C.UTF-8", "TZ=UTC0", "PYTHONHASHSEED=0", "TERM=dumb"},
-		Mounts: []sandbox.Mount{{Source: e.Dir, Target: e.Seen}}, Tmpfs: []string{"/build", "/tmp"},
-		Stdin: in, Stdout: out, Stderr: errs,
-	}
-	for _, p := range python.Prefixes {
-		if root == "" && !strings.HasPrefix(p+"/", "/usr/") {
-			spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: p, Target: p})
-		}
-	}
-	result, err := w.Runtime.Run(ctx, spec)
+		Mounts: e.Mounts(), Tmpfs: []string{"/build", "/tmp"}, Stdin: in, Stdout: out, Stderr: errs,
+	})
 	return result.ExitCode, err
 }

@@ -60,12 +60,8 @@ func (w *Workshop) Test(ctx context.Context, l *lock.Lock, c Check) (int, error)
 		return 0, err
 	}
 	c.Events.stage("environment")
-	e, err := env.Create(filepath.Join(tmp, "env"), env.InCage, python)
+	e, err := w.install(ctx, filepath.Join(tmp, "env"), python, root, packages)
 	if err != nil {
-		return 0, err
-	}
-	e.Root = root
-	if err := w.Supply.Install(ctx, e, w.Runtime, packages); err != nil {
 		return 0, fmt.Errorf("install %s: %w", filepath.Base(c.Wheel), err)
 	}
 	tree := filepath.Join(tmp, "source")
@@ -88,13 +84,8 @@ func (w *Workshop) Test(ctx context.Context, l *lock.Lock, c Check) (int, error)
 			"PATH=" + e.Bin() + ":/usr/bin:/bin", "HOME=/build", "TMPDIR=/tmp", "LC_ALL=C.UTF-8", "TZ=UTC0",
 			"PYTHONDONTWRITEBYTECODE=1", "PYTHONNOUSERSITE=1",
 		},
-		Mounts: []sandbox.Mount{{Source: e.Dir, Target: e.Seen}, {Source: filepath.Join(tree, source.Tree.Top), Target: testSource}},
+		Mounts: append(e.Mounts(), sandbox.Mount{Source: filepath.Join(tree, source.Tree.Top), Target: testSource}),
 		Tmpfs:  []string{"/build", "/tmp"}, Stdout: c.Out, Stderr: c.Out,
-	}
-	for _, p := range python.Prefixes {
-		if root == "" && !strings.HasPrefix(p+"/", "/usr/") {
-			spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: p, Target: p})
-		}
 	}
 	result, err := w.Runtime.Run(ctx, spec)
 	switch {
@@ -106,6 +97,16 @@ func (w *Workshop) Test(ctx context.Context, l *lock.Lock, c Check) (int, error)
 		return 0, &build.Failure{Class: "test", Detail: "the tests ran out of memory"}
 	}
 	return result.ExitCode, nil
+}
+
+// install makes an environment of packages, which are in the store, in dir.
+func (w *Workshop) install(ctx context.Context, dir string, python env.Python, root string, packages []lock.Package) (*env.Environment, error) {
+	e, err := env.Create(dir, env.InCage, python)
+	if err != nil {
+		return nil, err
+	}
+	e.Root = root
+	return e, w.Supply.Install(ctx, e, w.Runtime, packages)
 }
 
 // testsOf is the directory of a source's tests, "" when they are in the package or nowhere.
