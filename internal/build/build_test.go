@@ -139,7 +139,7 @@ func TestSurroundings(t *testing.T) {
 		code := before + "import surroundings, datetime, os, tempfile, time\n" +
 			"d = tempfile.mkdtemp(); os.rmdir(d); print(d, datetime.datetime.now().year, datetime.date.today().year, time.gmtime().tm_year)"
 		cmd := exec.Command(python, append([]string{"-c", code}, args...)...)
-		cmd.Env = []string{"PYTHONPATH=" + dir, "TMPDIR=" + dir, `TRUEWHEEL_SURROUNDINGS={"start": 1000000000, "boundary_ns": 0, "step": 0, "step_at": "", "line_ends": ""}`}
+		cmd.Env = []string{"PYTHONPATH=" + dir, "TMPDIR=" + dir, surroundings{Start: 1000000000}.variable()}
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)

@@ -2,6 +2,7 @@ package build
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -57,6 +58,11 @@ type surroundings struct {
 	LineEnds   string `json:"line_ends"`
 }
 
+// variable is the environment variable for surroundings.py.
+func (s surroundings) variable() string {
+	return fmt.Sprintf("TRUEWHEEL_SURROUNDINGS=%d %d %d %s %s", s.Start, s.BoundaryNS, s.Step, cmp.Or(s.LineEnds, "-"), s.StepAt)
+}
+
 // A message is a JSON line from inside; after kind "wheel" Size bytes of it follow.
 type message struct {
 	Kind     string   `json:"kind"` // requires | wheel | failed
@@ -106,11 +112,7 @@ func RunInside(in io.Reader, out io.Writer, log io.Writer) error {
 	if j.Settings != nil {
 		// A file system's clock may lag behind by a tick of its own.
 		j.Settings.BoundaryNS = time.Now().Add(-20 * time.Millisecond).UnixNano()
-		text, err := json.Marshal(j.Settings)
-		if err != nil {
-			return fail("source", err)
-		}
-		j.Env = append(j.Env, "TRUEWHEEL_SURROUNDINGS="+string(text))
+		j.Env = append(j.Env, j.Settings.variable())
 	}
 
 	requires, err := j.run("requires", log)

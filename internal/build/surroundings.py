@@ -3,14 +3,15 @@
 Imported by every Python of the environment at start (truewheel.pth). Files
 written since the build began have the clock's time wherever their times are
 asked for; files of the source keep theirs. Settings come from the variable
-TRUEWHEEL_SURROUNDINGS (JSON: start, boundary_ns, step, step_at, line_ends).
+TRUEWHEEL_SURROUNDINGS: "START BOUNDARY_NS STEP LINE_ENDS STEP_AT", where "-" is
+no line ends. Every Python that a build starts reads this file: it imports
+nothing that a bare interpreter has not imported already.
 """
-import json
 import os
 import sys
 import time
 
-_settings = json.loads(os.environ.get("TRUEWHEEL_SURROUNDINGS", "null"))
+_settings = os.environ.get("TRUEWHEEL_SURROUNDINGS", "").split(" ", 4)
 
 
 def _install(start, boundary_ns, step, step_at, line_ends):
@@ -103,14 +104,14 @@ def _when_imported(wanted, patch):
     if wanted in sys.modules:
         patch(sys.modules[wanted])
         return
-    import importlib.machinery
+    from _frozen_importlib_external import PathFinder
 
     class Finder:  # not importlib.abc's: that imports tempfile itself, and more
         def find_spec(self, name, path, target=None):
             if name != wanted:
                 return None
             sys.meta_path.remove(self)
-            spec = importlib.machinery.PathFinder.find_spec(name, path)
+            spec = PathFinder.find_spec(name, path)
             if spec is None or spec.loader is None:
                 return spec
             loader = spec.loader
@@ -215,5 +216,5 @@ def _crlf():
     os.linesep = "\r\n"
 
 
-if _settings:
-    _install(**_settings)
+if len(_settings) == 5:
+    _install(int(_settings[0]), int(_settings[1]), int(_settings[2]), _settings[4], _settings[3])
