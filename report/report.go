@@ -57,10 +57,21 @@ type Rebuilt struct {
 
 // Source is what the wheel was rebuilt from.
 type Source struct {
-	Kind     string   `json:"kind"` // sdist
+	Kind     string   `json:"kind"` // sdist | git
 	Filename string   `json:"filename"`
-	SHA256   string   `json:"sha256"`
+	SHA256   string   `json:"sha256,omitempty"` // of an sdist
+	Commit   *Commit  `json:"commit,omitempty"`
 	Binaries []string `json:"binaries,omitempty"` // compiled code carried along in the source
+}
+
+// Commit is the state of a repository that was the source.
+type Commit struct {
+	Repository   string `json:"repository"` // URL, without credentials
+	ID           string `json:"id"`         // 40 hex digits
+	Tag          string `json:"tag,omitempty"`
+	Subdirectory string `json:"subdirectory,omitempty"`
+	Time         string `json:"time"`                // RFC 3339, UTC
+	Signature    string `json:"signature,omitempty"` // OpenPGP, SSH or X.509: of the tag or commit, not verified
 }
 
 // File is something published beside the report.

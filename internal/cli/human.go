@@ -91,7 +91,7 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 		fmt.Fprintf(w, "  note      %s\n", printable(n))
 	}
 	if s := rep.Source; s != nil {
-		fmt.Fprintf(w, "  source    %s   sha256 %s\n", printable(s.Filename), short(s.SHA256))
+		fmt.Fprintf(w, "  source    %s\n", printable(sourceLine(s)))
 		if n := len(s.Binaries); n > 0 {
 			fmt.Fprintf(w, "            it carries %s of compiled code along: %s\n", count(n, "file"), printable(list(s.Binaries)))
 		}
@@ -150,6 +150,22 @@ func tries(n int) string {
 
 func indent(s string) string {
 	return "    " + strings.ReplaceAll(strings.TrimSpace(s), "\n", "\n    ")
+}
+
+// sourceLine says what a wheel was built from.
+func sourceLine(s *report.Source) string {
+	c := s.Commit
+	if c == nil {
+		return s.Filename + "   sha256 " + short(s.SHA256)
+	}
+	line := c.Repository + "   commit " + c.ID[:12]
+	if c.Tag != "" {
+		line += "   tag " + c.Tag
+	}
+	if c.Signature != "" {
+		return line + "   signed (" + c.Signature + ", not verified)"
+	}
+	return line + "   not signed"
 }
 
 func list(names []string) string {

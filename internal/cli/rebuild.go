@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/pypi"
@@ -27,6 +28,8 @@ type rebuildOptions struct {
 	cageFlags
 	mirrorFlags
 	env          string
+	source       string
+	git          *git.Source // what source means
 	tries        int
 	keep         string
 	requirements string
@@ -68,6 +71,7 @@ many the worst counts.`,
 	o.mirrorFlags.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.env, "env", "", "`kind` of environment: host, or debian, a root of packages locked by sha256 (default: host, and debian where no Python here fits)")
+	f.StringVar(&o.source, "source", "", "build from a commit, `git+URL@REV`[#subdirectory=DIR], and not from the sdist; URL is https, ssh or a local path")
 	f.IntVar(&o.tries, "tries", 4, "builds at most, each with a better recipe")
 	f.StringVar(&o.keep, "keep", "", "keep the unpacked sources in `directory`")
 	f.StringVarP(&o.requirements, "requirements", "r", "", "rebuild what a requirements `file` pins; hashes in it are honoured")
@@ -105,6 +109,8 @@ func (o *rebuildOptions) check(given []string) error {
 		return usage("nothing to rebuild: give NAME==VERSION, -r FILE or --lock FILE")
 	case o.jobs < 1:
 		return usage("--jobs %d: at least one", o.jobs)
+	case o.source != "" && (o.requirements != "" || n > 1 || o.all):
+		return usage("--source is of one release")
 	case o.tries < 1:
 		return usage("--tries %d: at least one", o.tries)
 	case o.file != "" && o.all:
@@ -126,6 +132,13 @@ func (o *rebuildOptions) check(given []string) error {
 func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) error {
 	if err := o.check(given); err != nil {
 		return err
+	}
+	if o.source != "" {
+		s, err := git.Parse(o.source)
+		if err != nil {
+			return &usageError{err}
+		}
+		o.git = &s
 	}
 	var requests []request
 	for _, text := range given {
@@ -173,13 +186,14 @@ func (a *app) locked(ctx context.Context, b *rebuild.Rebuilder, o *rebuildOption
 		return rebuild.Target{}, err
 	}
 	if len(given) == 0 {
-		return b.FromLock(ctx, l)
+		return b.FromLock(ctx, l, o.git)
 	}
 	targets, err := rebuild.Targets(ctx, b.Supply.Client, given[0], rebuild.Choice{File: o.file, All: true})
 	if err != nil {
 		return rebuild.Target{}, err
 	}
 	for _, t := range targets {
+		t.Git = o.git
 		if f, err := pypi.ParseWheelFilename(t.Wheel.Filename); err == nil && (o.file != "" || f.Fits(l.Recipe.Target)) {
 			return b.WithLock(ctx, t, l)
 		}
@@ -289,6 +303,7 @@ func (m *batch) request(ctx context.Context, i int, r request) error {
 	}
 	var reports []*report.Report
 	for _, t := range targets {
+		t.Git = m.o.git
 		outcome, err := m.b.Rebuild(ctx, t, m.events(m.o, m.p, t))
 		m.p.stage(t.Wheel.Filename, "")
 		if err != nil {
@@ -381,17 +396,21 @@ func (a *app) print1(o *rebuildOptions, rep *report.Report) error {
 
 // rerun is the command that does it again.
 func (a *app) rerun(o *rebuildOptions, rep *report.Report) string {
+	from := ""
+	if o.source != "" {
+		from = " --source " + o.source
+	}
 	switch {
 	case o.lock != "" && o.compared:
-		return fmt.Sprintf("truewheel rebuild %s==%s --lock %s", rep.Subject.Name, rep.Subject.Version, o.lock)
+		return fmt.Sprintf("truewheel rebuild %s==%s --lock %s", rep.Subject.Name, rep.Subject.Version, o.lock) + from
 	case o.lock != "":
-		return "truewheel rebuild --lock " + o.lock
+		return "truewheel rebuild --lock " + o.lock + from
 	case o.writeLock != "" && rep.Lock != nil:
-		return "truewheel rebuild --lock " + o.writeLock + " --offline"
+		return "truewheel rebuild --lock " + o.writeLock + " --offline" + from
 	case rep.Lock != nil && rep.Lock.Path != "":
-		return "truewheel rebuild --lock " + rep.Lock.Path + " --offline"
+		return "truewheel rebuild --lock " + rep.Lock.Path + " --offline" + from
 	}
-	again := fmt.Sprintf("truewheel rebuild %s==%s", rep.Subject.Name, rep.Subject.Version)
+	again := fmt.Sprintf("truewheel rebuild %s==%s", rep.Subject.Name, rep.Subject.Version) + from
 	if o.file != "" || o.all {
 		again += " --file " + rep.Subject.Filename
 	}

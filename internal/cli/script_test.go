@@ -55,6 +55,7 @@ var projects = []published{
 	{name: "clock", version: "1.0", trap: "clock"},
 	{name: "checkout", version: "1.0", trap: "checkout"},
 	{name: "unknown", version: "1.0", trap: "unknown"},
+	{name: "scm", version: "1.0", trap: "scm"},
 	{name: "mode", version: "1.0", trap: "mode"},
 	{name: "broken", version: "1.0", trap: "broken"},
 	{name: "slow", version: "1.0", trap: "slow"},
@@ -247,6 +248,31 @@ var cages = sync.OnceValues(func() (*sandbox.Runtime, error) {
 	return sandbox.Find(context.Background(), "", dir)
 })
 
+// repository DIR PROJECT [NAME TEXT]... makes a repository of a project's
+// source, with more files, and the tag v1.0.
+func (s *site) repository(ts *testscript.TestScript, _ bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir, 0o755))
+	git := func(words ...string) {
+		cmd := exec.Command("git", append([]string{"-C", dir, "-c", "user.name=x", "-c", "user.email=x@example.org"}, words...)...)
+		cmd.Env = append(os.Environ(), "GIT_COMMITTER_DATE=2021-03-04T05:00:00Z", "GIT_AUTHOR_DATE=2021-03-04T05:00:00Z", "GIT_CONFIG_GLOBAL="+os.DevNull)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			ts.Fatalf("git %q: %v\n%s", words, err, out)
+		}
+	}
+	cmd := exec.Command("tar", "-xz", "--strip-components=1", "-C", dir)
+	cmd.Stdin = bytes.NewReader(s.files[args[1]+"-1.0.tar.gz"])
+	ts.Check(cmd.Run())
+	ts.Check(os.Remove(filepath.Join(dir, "PKG-INFO")))
+	for more := args[2:]; len(more) > 1; more = more[2:] {
+		ts.Check(os.WriteFile(filepath.Join(dir, more[0]), []byte(strings.ReplaceAll(more[1], `\n`, "\n")), 0o644))
+	}
+	git("init", "-q", "-b", "main")
+	git("add", "-A")
+	git("commit", "-q", "-m", "x")
+	git("tag", "-f", "v1.0")
+}
+
 // edit FROM TO PATTERN NEW writes a file with what matches the pattern first replaced.
 func edit(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := os.ReadFile(ts.MkAbs(args[0]))
@@ -286,7 +312,7 @@ func TestScripts(t *testing.T) {
 	s.add("courier", "courier-1.0-py3-none-any.whl", courier(t, s.files["plain-1.0-py3-none-any.whl"]), false)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository},
 		Condition: func(c string) (bool, error) {
 			if c != "cage" {
 				return false, fmt.Errorf("unknown condition %q", c)

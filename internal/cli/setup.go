@@ -12,6 +12,7 @@ import (
 
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/sandbox"
@@ -140,6 +141,7 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags, m *mirr
 		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}
+	b.Git = &git.Fetcher{Store: st, Environ: a.environ, MaxSize: c.maxSize, Offline: c.offline}
 	// It lives as long as the process.
 	if b.Encoders, err = deflate.NewCached(ctx, c.codeCache()); err != nil {
 		return nil, err

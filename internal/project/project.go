@@ -187,6 +187,9 @@ func (w *Workshop) open(ctx context.Context, l *lock.Lock, checkout, tmp string)
 			return nil, f, fmt.Errorf("source: %w", err)
 		}
 	} else {
+		if l.Commit != nil {
+			return nil, f, fmt.Errorf("the lock is of commit %s: `truewheel rebuild` with --source builds it", l.Commit.ID[:12])
+		}
 		if checkout == "" {
 			return nil, f, errors.New("the lock is of a checkout: run it there")
 		}

@@ -83,12 +83,17 @@ func (r *run) carriesSubject(filename, path string) (member string, err error) {
 func (r *run) lock(j *build.Job) *lock.Lock {
 	s := r.report.Subject
 	id := lock.PyPIURL(s.Name, s.Version)
-	return &lock.Lock{
+	l := &lock.Lock{
 		Subject:     &lock.File{PURL: id, Filename: s.Filename, Size: s.Size, SHA256: s.SHA256},
-		Source:      &lock.File{PURL: id, Filename: r.report.Source.Filename, Size: r.source.Size, SHA256: r.report.Source.SHA256},
 		Python:      j.Python.Version,
 		Environment: r.environment(),
 		Packages:    j.Packages,
 		Recipe:      j.Recipe,
 	}
+	if c := r.report.Source.Commit; c != nil {
+		l.Commit = &lock.Commit{ID: c.ID, Subdirectory: c.Subdirectory}
+	} else {
+		l.Source = &lock.File{PURL: id, Filename: r.report.Source.Filename, Size: r.source.Size, SHA256: r.report.Source.SHA256}
+	}
+	return l
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/truewheel/truewheel/internal/build"
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
@@ -33,6 +34,7 @@ import (
 // Rebuilder holds what all rebuilds of a run share. It is safe for concurrent use.
 type Rebuilder struct {
 	Supply   *env.Supply
+	Git      *git.Fetcher
 	Runtime  *sandbox.Runtime // nil: no cage
 	Uncaged  string           // why there is none
 	Limits   sandbox.Limits
@@ -50,8 +52,9 @@ type Rebuilder struct {
 type Target struct {
 	Name   pypi.Name
 	Wheel  pypi.File
-	Path   string     // of the wheel, when it is at hand already
-	Source *pypi.File // nil: the release has no source distribution
+	Path   string      // of the wheel, when it is at hand already
+	Source *pypi.File  // nil: the release has no source distribution
+	Git    *git.Source // build from this commit, and not from Source
 	Notes  []string
 	Lock   *lock.Lock // use this and infer nothing
 }
@@ -267,7 +270,7 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 	for _, s := range append(suspicions, r.subject.Suspicions()...) {
 		r.report.Suspicions = append(r.report.Suspicions, fmt.Sprintf("%s %s", s.Member, s.Detail))
 	}
-	if r.target.Source == nil {
+	if r.target.Git == nil && r.target.Source == nil {
 		r.fail("source-missing", "the release has no source distribution")
 		return false, f.Close()
 	}
@@ -275,9 +278,11 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 }
 
 func (r *run) fetchSource(ctx context.Context) (bool, error) {
-	src := *r.target.Source
-	r.report.Source = &report.Source{Kind: "sdist", Filename: src.Filename, SHA256: src.SHA256}
-	path, err := r.Supply.Client.Fetch(ctx, src)
+	fetch := r.fetchSdist
+	if r.target.Git != nil {
+		fetch = r.fetchCommit
+	}
+	path, err := fetch(ctx)
 	if err != nil {
 		if ctx.Err() != nil {
 			return false, ctx.Err()
@@ -285,6 +290,7 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		r.fail("fetch", "%v", err)
 		return false, nil
 	}
+	src := r.report.Source
 	if r.source, err = build.OpenSource(ctx, src.Filename, path, r.Sdist); err != nil {
 		r.fail("unsafe-source", "%v", err)
 		return false, nil
@@ -305,6 +311,40 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return true, nil
+}
+
+// fetchSdist brings the release's source distribution here.
+func (r *run) fetchSdist(ctx context.Context) (string, error) {
+	src := *r.target.Source
+	r.report.Source = &report.Source{Kind: "sdist", Filename: src.Filename, SHA256: src.SHA256}
+	return r.Supply.Client.Fetch(ctx, src)
+}
+
+// fetchCommit brings a commit here, packed as a source distribution.
+func (r *run) fetchCommit(ctx context.Context) (string, error) {
+	want := *r.target.Git
+	repository, c, err := r.Git.Fetch(ctx, want)
+	if err != nil {
+		return "", err
+	}
+	if l := r.target.Lock; l != nil && l.Commit != nil && (l.Commit.ID != c.ID || l.Commit.Subdirectory != want.Subdirectory) {
+		return "", fmt.Errorf("%s is commit %s, and the lock is of %s", want, c.ID, l.Commit.ID)
+	}
+	name, err := pypi.ParseWheelFilename(r.target.Wheel.Filename)
+	if err != nil {
+		return "", err
+	}
+	top := name.Distribution + "-" + name.Version.String()
+	r.report.Source = &report.Source{Kind: "git", Filename: top + ".tar.gz", Commit: &report.Commit{
+		Repository: want.URL, ID: c.ID, Tag: c.Tag, Subdirectory: want.Subdirectory, Time: c.Time.Format(time.RFC3339), Signature: c.Signature,
+	}}
+	path := filepath.Join(r.dir, r.report.Source.Filename)
+	f, err := os.Create(path)
+	if err != nil {
+		return "", err
+	}
+	err = repository.Pack(ctx, c, git.Options{Top: top, Subdirectory: want.Subdirectory, Git: true}, f)
+	return path, errors.Join(err, f.Close())
 }
 
 // try builds once with a recipe and compares.
@@ -386,7 +426,11 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 	case r.Environment == lock.Debian && !packaged:
 		return python, "", "python-missing", fmt.Errorf("no Debian suite has Python %s", rec.Python)
 	case r.Environment == lock.Debian || !ok && packaged && r.Environment == "" && r.Runtime != nil:
-		e, err := r.Supply.Debian(ctx, suite.Name, debian.Machine(), suite.Plain, nil)
+		wanted := suite.Plain
+		if r.target.Git != nil {
+			wanted = append(slices.Clone(wanted), "git") // backends ask it for the version
+		}
+		e, err := r.Supply.Debian(ctx, suite.Name, debian.Machine(), wanted, nil)
 		if err != nil {
 			return python, "", "environment", err
 		}

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe/lock"
@@ -254,40 +255,43 @@ func fromSum(ctx context.Context, c *index.Client, filename, at, from, sum strin
 	return []Target{t}, nil
 }
 
-// FromLock is the target of a lock that names its subject.
-func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock) (Target, error) {
+// FromLock is the target of a lock that names its subject. A lock of a commit
+// needs to be told where the repository is.
+func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock, from *git.Source) (Target, error) {
 	if l.Subject == nil {
-		return Target{}, errors.New("the lock names no published wheel to compare with")
+		return Target{}, errors.New("the lock names no published wheel to compare with: give NAME==VERSION beside it")
 	}
 	w, err := pypi.ParseWheelFilename(l.Subject.Filename)
 	if err != nil {
 		return Target{}, err
 	}
-	t := Target{Name: w.Name, Lock: l}
-	if l.Source == nil {
-		return t, errors.New("the lock is of a checkout, which only `truewheel build` can build")
-	}
+	t := Target{Name: w.Name, Git: from}
 	if t.Path, err = b.Supply.Locate(ctx, string(w.Name), *l.Subject); err != nil {
 		return t, err
 	}
-	if _, err := b.Supply.Locate(ctx, string(w.Name), *l.Source); err != nil {
-		return t, err
-	}
 	t.Wheel = pypi.File{Filename: l.Subject.Filename, SHA256: l.Subject.SHA256, Size: l.Subject.Size}
-	t.Source = &pypi.File{Filename: l.Source.Filename, SHA256: l.Source.SHA256, Size: l.Source.Size}
-	return t, nil
+	if l.Source != nil {
+		t.Source = &pypi.File{Filename: l.Source.Filename, SHA256: l.Source.SHA256, Size: l.Source.Size}
+	}
+	return b.WithLock(ctx, t, l)
 }
 
 // WithLock is t, built as a lock says. The lock has to be of t's own source.
 func (b *Rebuilder) WithLock(ctx context.Context, t Target, l *lock.Lock) (Target, error) {
+	t.Lock = l
 	switch {
+	case l.Commit != nil && t.Git == nil:
+		return t, fmt.Errorf("the lock is of commit %s: say where it is with --source git+URL@%s", l.Commit.ID[:12], l.Commit.ID)
+	case l.Commit != nil:
+		return t, nil // compared when it was fetched
+	case t.Git != nil:
+		return t, errors.New("the lock is not of a commit: leave --source out")
 	case l.Source == nil:
 		return t, errors.New("the lock is of a checkout, which only `truewheel build` can build")
 	case t.Source == nil || t.Source.SHA256 != l.Source.SHA256:
 		return t, fmt.Errorf("the lock is of %s, sha256 %s…, which is not the source of %s", l.Source.Filename, l.Source.SHA256[:8], t.Wheel.Filename)
 	}
 	_, err := b.Supply.Locate(ctx, string(t.Name), *l.Source)
-	t.Lock = l
 	return t, err
 }
 

@@ -61,6 +61,25 @@ func TestDebianRoundTrip(t *testing.T) {
 	}
 }
 
+func TestCommit(t *testing.T) {
+	l := native()
+	l.Commit = &lock.Commit{ID: strings.Repeat("0a", 20), Subdirectory: "python/demo"}
+	first, err := l.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := lock.Parse(first)
+	if err != nil || again.Source != nil || *again.Commit != *l.Commit || !bytes.Equal(first, must(again.Marshal())) {
+		t.Errorf("%v\n%s", err, first)
+	}
+	for _, c := range []lock.Commit{{ID: "v1"}, {ID: strings.Repeat("0a", 20), Subdirectory: "../x"}, {ID: strings.Repeat("0a", 20), Subdirectory: "/x"}} {
+		l.Commit = &c
+		if _, err := l.Marshal(); err == nil {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
 func TestDebianErrors(t *testing.T) {
 	data, err := native().Marshal()
 	if err != nil {
@@ -80,7 +99,7 @@ func TestDebianErrors(t *testing.T) {
 		"requested":     {"requested = ['g++']", "requested = ['gcc']", "gcc was asked for"},
 		"repair":        {"repair = 'auditwheel'", "repair = 'rm'", "repair"},
 		"target":        {"target = 'cp311-manylinux_x86_64'", "target = '; rm'", "target"},
-		"source":        {"kind = 'checkout'", "kind = 'checkout'\nfilename = 'x'", "has no file"},
+		"source":        {"kind = 'checkout'", "kind = 'checkout'\nfilename = 'x'", "has no such fields"},
 		"source kind":   {"kind = 'checkout'", "kind = 'svn'", `source kind "svn"`},
 		"unknown field": {"suite = 'bookworm'", "suite = 'bookworm'\nmirror = 'x'", `unknown field "environment.mirror"`},
 		"in a line":     {"size = 7, sha256", "size = 7, extra = 1, sha256", "unknown field"},

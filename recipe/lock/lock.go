@@ -14,6 +14,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
@@ -30,13 +31,20 @@ const Version = 1
 
 // Lock is every input of one build, pinned.
 type Lock struct {
-	Subject     *File  // the published wheel that the recipe was made for; nil when there is none
-	Source      *File  // the source distribution; nil: the checkout that the lock lies in
-	Python      string // full version of the interpreter, "3.11.7"
+	Subject     *File   // the published wheel that the recipe was made for; nil when there is none
+	Source      *File   // the source distribution; nil: see Commit
+	Commit      *Commit // of a repository; when both are nil, the checkout that the lock lies in
+	Python      string  // full version of the interpreter, "3.11.7"
 	Environment Environment
 	UV          *File     // what installs the packages; nil when there are none
 	Packages    []Package // sorted by name
 	Recipe      recipe.Recipe
+}
+
+// Commit names a state of a repository, wherever that lies.
+type Commit struct {
+	ID           string // 40 hex digits
+	Subdirectory string // of the project; "" is the top
 }
 
 // Kinds of environment.
@@ -103,8 +111,10 @@ type document struct {
 }
 
 type source struct {
-	Kind string `toml:"kind"` // sdist | checkout
+	Kind string `toml:"kind"` // sdist | git | checkout
 	sdist
+	Commit       string `toml:"commit,omitempty"`
+	Subdirectory string `toml:"subdirectory,omitempty"`
 }
 
 type sdist struct {
@@ -194,7 +204,10 @@ func (l Lock) Marshal() ([]byte, error) {
 		},
 	}
 	if f := l.Source; f != nil {
-		d.Source = source{"sdist", sdist(*f)}
+		d.Source = source{Kind: "sdist", sdist: sdist(*f)}
+	}
+	if c := l.Commit; c != nil {
+		d.Source = source{Kind: "git", Commit: c.ID, Subdirectory: c.Subdirectory}
 	}
 	if w := (wheel{r.Target, r.Extensions, r.Repair}); w.Target != "" || w.Repair != "" || len(w.Extensions) > 0 {
 		d.Wheel = &w
@@ -251,13 +264,16 @@ func Parse(data []byte) (*Lock, error) {
 	}
 	b := d.Build
 	l := &Lock{Subject: d.Subject, Python: d.Python.Version, Environment: Environment(d.Environment), UV: d.UV}
-	switch f := File(d.Source.sdist); {
-	case d.Source.Kind == "sdist":
+	switch f, c := File(d.Source.sdist), (Commit{d.Source.Commit, d.Source.Subdirectory}); {
+	case d.Source.Kind == "sdist" && c == Commit{}:
 		l.Source = &f
-	case d.Source.Kind != "checkout":
-		return nil, fmt.Errorf("read lock: source kind %q is not known (sdist, checkout)", d.Source.Kind)
-	case f != File{}:
-		return nil, fmt.Errorf("read lock: a checkout as source has no file")
+	case d.Source.Kind == "git" && f == File{}:
+		l.Commit = &c
+	case d.Source.Kind == "checkout" && f == File{} && c == Commit{}:
+	case d.Source.Kind == "sdist", d.Source.Kind == "git", d.Source.Kind == "checkout":
+		return nil, fmt.Errorf("read lock: a source of kind %s has no such fields", d.Source.Kind)
+	default:
+		return nil, fmt.Errorf("read lock: source kind %q is not known (sdist, git, checkout)", d.Source.Kind)
 	}
 	var umask uint32
 	if _, err := fmt.Sscanf(b.Umask, "%o", &umask); err != nil {
@@ -321,6 +337,9 @@ func (l Lock) check() error {
 			return err
 		}
 	}
+	if c := l.Commit; c != nil && (!commitID.MatchString(c.ID) || c.Subdirectory != "" && !fs.ValidPath(c.Subdirectory) || l.Source != nil) {
+		return fmt.Errorf("lock: source: commit %q, subdirectory %q", c.ID, c.Subdirectory)
+	}
 	if l.UV != nil {
 		if err := l.UV.check("uv"); err != nil {
 			return err
@@ -352,6 +371,7 @@ func (l Lock) check() error {
 
 var (
 	word     = regexp.MustCompile(`^[a-z0-9]+$`)
+	commitID = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	debName  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
 	poolPath = regexp.MustCompile(`^pool(/[A-Za-z0-9+~_:%-][A-Za-z0-9+.~_:%-]*)+\.deb$`)
 )

@@ -31,12 +31,21 @@ def build_wheel(out, config_settings=None, metadata_directory=None):
             members["demo/" + name] = f.read()
     if trap == "checkout" and PUBLISHER:
         members["demo/only_in_checkout.py"] = b"x = 1\n"
+        members = dict(sorted(members.items()))
     if trap == "clock":
         members["demo/built.txt"] = time.strftime("%Y-%m-%d\n").encode()
     if trap == "home" and not PUBLISHER:
         members["demo/home.txt"] = json.dumps([os.path.expanduser("~"), sorted(os.environ)]).encode()
     if trap == "unknown" and PUBLISHER:
         members["demo/__init__.py"] += b"\nevil = 1\n"
+    if trap == "scm":
+        described = "v1.0"
+        if not PUBLISHER and os.path.isdir(".git"):
+            import subprocess
+            described = subprocess.check_output(["git", "describe", "--tags", "--dirty"]).decode().strip()
+        elif not PUBLISHER:
+            described = "unknown"
+        members["demo/version.txt"] = described.encode()
     members[info + "/METADATA"] = ("Metadata-Version: 2.1\nName: %(name)s\nVersion: %(version)s\n" % PROJECT).encode()
     members[info + "/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: hand 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = ""
