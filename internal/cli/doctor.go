@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/internal/sandbox"
@@ -22,7 +23,7 @@ func (a *app) newDoctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what was found on this machine, what is missing, and how to get it",
 		Long: `doctor shows what rebuilds would use here: the index and where its settings come
-from, the interpreters, the runtime that cages builds, uv, and the store. It
+from, the interpreters, the runtime that cages builds, Debian mirrors, uv, and the store. It
 fetches nothing. Exit code 1 when a rebuild could not work.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), &c, &cage) },
@@ -107,6 +108,13 @@ func (a *app) doctor(ctx context.Context, c *common, cage *cageFlags) error {
 		more("builds run without isolation until then, and reports say so")
 	} else {
 		say(true, "cage", "%s", runtime.Name())
+	}
+
+	if mirrors, err := debian.FindMirrors("/etc/apt", nil); err != nil {
+		say(false, "mirrors", "none in apt's sources: --mirror URL is needed for environments of Debian packages")
+	} else {
+		say(true, "mirrors", "%s", strings.Join(append(mirrors.Main, mirrors.Security...), ", "))
+		more("from apt's sources; for environments of Debian packages")
 	}
 
 	release, err := uv.For()
