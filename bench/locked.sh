@@ -13,13 +13,15 @@ fail() {
 	echo "locked: $*" >&2
 	exit 1
 }
-left() { # what a dead truewheel may not leave behind
+left() { # what a dead truewheel may not leave behind: files, mounts, and the control groups of the cages given
 	"$bin" cache --cache-dir "$store" >/dev/null || fail "the store can't be opened"
 	local n=0
 	while [ -n "$(ls -A "$store/cages" 2>/dev/null)" ] && [ $n -lt 200 ]; do n=$((n + 1)) && sleep 0.1; done
 	ls -A "$store/tmp" "$store/cages" 2>/dev/null | grep -v ':$' | grep .
 	grep -F "$store" /proc/mounts
-	find /sys/fs/cgroup -type d -path '*/truewheel/tw*' 2>/dev/null
+	for cage in "$@"; do
+		find /sys/fs/cgroup -type d -path "*/truewheel/$cage" 2>/dev/null
+	done
 }
 case $("$bin" doctor --cache-dir "$store" 2>&1) in
 *runc* | *crun*) ;;
@@ -41,10 +43,12 @@ test ! -e killed.lock || fail "a killed lock left a file"
 "$bin" build --lock markupsafe.lock --out killed --cache-dir "$store" >killed.log 2>&1 &
 pid=$!
 until [ -n "$(ls "$store"/cages/tw*/pid 2>/dev/null)" ] || ! kill -0 $pid 2>/dev/null; do :; done
+cages=$(cd "$store/cages" && ls -d tw*/ | tr -d /)
 kill -9 $pid 2>/dev/null
 wait $pid 2>/dev/null
 test $? = 137 || fail "it ended before it was killed"
-found=$(left)
+# shellcheck disable=SC2086
+found=$(left $cages)
 test -z "$found" || fail "left after a kill while building: $found"
 test -z "$(ls -A killed 2>/dev/null)" || fail "a killed build left a wheel"
 
