@@ -72,6 +72,7 @@ fi
 cmp first/*.whl elsewhere/second/*.whl || fail "the same lock gave other bytes elsewhere"
 "$bin" rebuild markupsafe==3.0.3 --lock markupsafe.lock -q --cache-dir "$store"
 test $? = 3 || fail "Debian's compiler is not the publisher's: that has to show"
+"$bin" lock attrs==25.4.0 -o attrs.lock --cache-dir "$store" >/dev/null && grep -q "target = 'py3-none-any'" attrs.lock && ! grep -q "'gcc'" attrs.lock || fail "a pure project needs no compiler"
 "$bin" rebuild attrs==25.4.0 --env debian -q --cache-dir "$store" || fail "a pure wheel in a debian root"
 
 echo "== the committed example, as long as mirrors have its packages"

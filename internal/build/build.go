@@ -165,7 +165,7 @@ func (s Spec) job(in insidePaths) job {
 			NoExtensions: r.Switches.NoExtensions, Args: append([]string{}, r.Switches.Args...),
 			ConfigSettings: r.ConfigSettings,
 		},
-		Repair: r.Repair,
+		Repair: r.Repair, PureToo: r.Target == "",
 		Settings: &surroundings{
 			Start: r.Clock.Start.Unix(), Step: int64(r.Clock.Step / time.Second),
 			StepAt: r.Clock.StepAt, LineEnds: r.LineEnds,

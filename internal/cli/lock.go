@@ -240,6 +240,9 @@ func (a *app) describeLock(name string, l *lock.Lock, b *project.Built) {
 	fmt.Fprintf(a.stdout, "  requires  %s\n", cmp.Or(strings.Join(names, ", "), "nothing"))
 	fmt.Fprintf(a.stdout, "  clock     %s\n", l.Recipe.Clock.Start.UTC().Format("2006-01-02T15:04:05Z"))
 	fmt.Fprintf(a.stdout, "  built     %s   sha256 %s…   %d extension modules\n", oneLine(b.Filename), b.SHA256[:8], len(l.Recipe.Extensions))
+	if len(l.Recipe.Extensions) == 0 {
+		fmt.Fprintf(a.stdout, "  note      it holds no extension module; --target makes that an error where it should: a compiler may have failed in silence\n")
+	}
 	if e.Kind == lock.Debian && strings.Contains(b.Filename, "linux") {
 		if s, err := debian.ParseSuite(e.Suite); err == nil {
 			fmt.Fprintf(a.stdout, "  note      %s has glibc %s: no tag can be older than what the wheel uses of it%s\n", s.Name, s.Glibc, older(s))

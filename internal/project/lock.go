@@ -106,6 +106,14 @@ func (w *Workshop) lock(ctx context.Context, r Request, tmp string) (*lock.Lock,
 	if err != nil {
 		return nil, nil, err
 	}
+	if tag, pure := pureTag(built.Filename); pure && r.Target == "" && l.Recipe.Repair != "" {
+		// It needs neither compilers nor a repair tool: lock it without.
+		if err := os.RemoveAll(job.Dir); err != nil {
+			return nil, nil, err
+		}
+		r.Target = tag
+		return w.lock(ctx, r, tmp)
+	}
 	l.Python, l.Packages = job.Python.Version, job.Packages
 	if len(l.Packages) > 0 {
 		l.UV = &w.UV
@@ -118,6 +126,15 @@ func (w *Workshop) lock(ctx context.Context, r Request, tmp string) (*lock.Lock,
 	}
 	built.Source = file
 	return l, built, nil
+}
+
+// pureTag is the target of a wheel for every platform.
+func pureTag(filename string) (tag string, pure bool) {
+	f, err := pypi.ParseWheelFilename(filename)
+	if err != nil || !f.IsPure() {
+		return "", false
+	}
+	return tagOf(f), true
 }
 
 func conflict(err error) bool {
@@ -197,6 +214,9 @@ func (w *Workshop) environment(ctx context.Context, r *Request, l *lock.Lock, jo
 	suite, err := r.suite()
 	if err != nil {
 		return err
+	}
+	if have := debian.Machine(); r.architecture() != have {
+		return fmt.Errorf("target %s is for %s, this machine is %s: lock it on one of those", r.Target, r.architecture(), have)
 	}
 	r.Log.stage("packages")
 	wanted := append([]string{"python3"}, r.Debs...)
