@@ -23,8 +23,8 @@ func (a *app) newDoctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Say what was found on this machine, what is missing, and how to get it",
 		Long: `doctor shows what rebuilds would use here: the index and where its settings come
-from, the interpreters, the runtime that cages builds, Debian mirrors, uv, and the store. It
-fetches nothing. Exit code 1 when a rebuild could not work.`,
+from, the interpreters, the runtime that cages builds, Debian mirrors, uv, and
+the store. It fetches nothing. Exit code 1 when a rebuild could not work.`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context(), &c, &cage) },
 	}
