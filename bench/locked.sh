@@ -14,9 +14,13 @@ fail() {
 	exit 1
 }
 left() { # what a dead truewheel may not leave behind: files, mounts, and the control groups of the cages given
-	"$bin" cache --cache-dir "$store" >/dev/null || fail "the store can't be opened"
 	local n=0
-	while [ -n "$(ls -A "$store/cages" 2>/dev/null)" ] && [ $n -lt 200 ]; do n=$((n + 1)) && sleep 0.1; done
+	# The next start cleans up, beside the dead one's guard, which may be at it.
+	"$bin" doctor --cache-dir "$store" >/dev/null 2>&1
+	while [ -n "$(ls -A "$store/cages" 2>/dev/null)" ] && [ $n -lt 40 ]; do
+		n=$((n + 1)) && sleep 0.5
+		"$bin" doctor --cache-dir "$store" >/dev/null 2>&1
+	done
 	ls -A "$store/tmp" "$store/cages" 2>/dev/null | grep -v ':$' | grep .
 	grep -F "$store" /proc/mounts
 	for cage in "$@"; do
