@@ -85,6 +85,25 @@ func (w WheelFilename) Fits(target string) bool {
 	})
 }
 
+// BestSdist is, of the source distributions of a release, of which there is at
+// least one, the .tar.gz: PEP 517 builds no other.
+func BestSdist(sdists []File) File {
+	for _, f := range sdists {
+		if strings.HasSuffix(f.Filename, ".tar.gz") {
+			return f
+		}
+	}
+	return sdists[0]
+}
+
+// SameVersion reports whether two texts are one version (PEP 440); what can't
+// be parsed is none.
+func SameVersion(a, b string) bool {
+	x, errX := ParseVersion(a)
+	y, errY := ParseVersion(b)
+	return errX == nil && errY == nil && x.Compare(y) == 0
+}
+
 // ParseWheelFilename takes a wheel's name apart: five or six parts, none of
 // them empty, of letters, digits, '_', '.', '+' and '!'.
 func ParseWheelFilename(s string) (WheelFilename, error) {

@@ -88,21 +88,15 @@ func (w *Workshop) findRelease(ctx context.Context, text string, r *Request) err
 	if len(sdists) == 0 {
 		return fmt.Errorf("the index has no source distribution of %s==%s", name, version)
 	}
-	best := sdists[0]
-	for _, s := range sdists {
-		if strings.HasSuffix(s.Filename, ".tar.gz") {
-			best = s
-			break
-		}
-	}
+	best := pypi.BestSdist(sdists)
 	at, err := w.Supply.Client.Fetch(ctx, best)
 	if err != nil {
 		return err
 	}
-	sum, size, err := Sum(at)
+	info, err := os.Stat(at)
 	if err != nil {
 		return err
 	}
-	r.Source = &lock.File{PURL: lock.PyPIURL(string(name), version.String()), Filename: best.Filename, Size: size, SHA256: sum}
+	r.Source = &lock.File{PURL: lock.PyPIURL(string(name), version.String()), Filename: best.Filename, Size: info.Size(), SHA256: best.SHA256}
 	return nil
 }

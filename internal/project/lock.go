@@ -330,7 +330,7 @@ func effective(l *lock.Lock, used map[string]string) error {
 		if !ok {
 			return &PinError{fmt.Sprintf("%s %s is in the lock, but the build could not import it", p.Name, p.Version)}
 		}
-		if !sameVersion(have, p.Version) {
+		if have != p.Version && !pypi.SameVersion(have, p.Version) {
 			return &PinError{fmt.Sprintf("the lock says %s %s, the build used %s", p.Name, p.Version, have)}
 		}
 		delete(seen, p.Name)
@@ -339,12 +339,6 @@ func effective(l *lock.Lock, used map[string]string) error {
 		return &PinError{fmt.Sprintf("the build used %s %s, which is not in the lock", name, seen[name])}
 	}
 	return nil
-}
-
-func sameVersion(a, b string) bool {
-	x, errX := pypi.ParseVersion(a)
-	y, errY := pypi.ParseVersion(b)
-	return errX == nil && errY == nil && x.Compare(y) == 0 || a == b
 }
 
 // describe writes into the lock what wheel the build gave: its tag and its

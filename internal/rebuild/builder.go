@@ -19,7 +19,7 @@ import (
 // own release as a wheel, or a package that carries the subject's bytes.
 func (r *run) checkSelf(_ context.Context, packages []lock.Package) error {
 	for _, p := range packages {
-		if p.SHA256 == r.target.Wheel.SHA256 || p.Name == string(r.target.Name) && sameVersion(p.Version, r.report.Subject.Version) {
+		if p.SHA256 == r.target.Wheel.SHA256 || p.Name == string(r.target.Name) && pypi.SameVersion(p.Version, r.report.Subject.Version) {
 			return &build.Failure{Class: "self-input", Detail: fmt.Sprintf("%s %s is needed to build itself: as a wheel it can't prove anything", p.Name, p.Version)}
 		}
 		path, ok := r.Supply.Client.Store.Path(p.SHA256)
@@ -35,12 +35,6 @@ func (r *run) checkSelf(_ context.Context, packages []lock.Package) error {
 		}
 	}
 	return nil
-}
-
-func sameVersion(a, b string) bool {
-	x, errX := pypi.ParseVersion(a)
-	y, errY := pypi.ParseVersion(b)
-	return errX == nil && errY == nil && x.Compare(y) == 0
 }
 
 // carriesSubject looks for the subject's bytes among the members of a wheel.

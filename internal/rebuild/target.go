@@ -151,14 +151,7 @@ func (t *Target) describe(page *pypi.Page, sdists []pypi.File) {
 		t.Notes = append(t.Notes, "the index tells no upload times: the date comes from the entries of the wheel")
 	}
 	if len(sdists) > 0 {
-		// Of several the .tar.gz: PEP 517 builds no other.
-		best := sdists[0]
-		for _, s := range sdists {
-			if strings.HasSuffix(s.Filename, ".tar.gz") {
-				best = s
-				break
-			}
-		}
+		best := pypi.BestSdist(sdists)
 		t.Source = &best
 	}
 }
