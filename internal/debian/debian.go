@@ -57,6 +57,9 @@ func ParseSuite(name string) (Suite, error) {
 	return Suite{}, fmt.Errorf("no suite %q is known (%s)", name, strings.Join(names, ", "))
 }
 
+// Machines are the names that wheels' tags have for Debian's architectures.
+var Machines = map[string]string{"amd64": "x86_64", "arm64": "aarch64", "i386": "i686", "ppc64el": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
+
 // Machine is Debian's name of this machine's architecture, "" when it has none.
 func Machine() string { return architectures[runtime.GOARCH] }
 

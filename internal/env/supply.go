@@ -341,9 +341,6 @@ func (s *Supply) Deb(ctx context.Context, d lock.Deb) (string, error) {
 	return "", fmt.Errorf("no mirror has %s %s with the lock's sha256 (a bundle or a snapshot archive given as --mirror would): %w", d.Name, d.Version, errors.Join(errs...))
 }
 
-// machines are the names that wheels' tags have for Debian's architectures.
-var machines = map[string]string{"amd64": "x86_64", "arm64": "aarch64", "i386": "i686", "ppc64el": "ppc64le", "s390x": "s390x", "riscv64": "riscv64"}
-
 // DebianPython is the interpreter of a root directory made of debs.
 func DebianPython(e lock.Environment) (Python, error) {
 	suite, err := debian.ParseSuite(e.Suite)
@@ -358,7 +355,7 @@ func DebianPython(e lock.Environment) (Python, error) {
 		if i := strings.LastIndexByte(version, '-'); i >= 0 {
 			version = version[:i]
 		}
-		p := Python{Path: "/usr/bin/python" + suite.Python, Base: "/usr", Version: version, Platform: uv.Platform(machines[e.Architecture], suite.Glibc)}
+		p := Python{Path: "/usr/bin/python" + suite.Python, Base: "/usr", Version: version, Platform: uv.Platform(debian.Machines[e.Architecture], suite.Glibc)}
 		if _, err := fmt.Sscanf(suite.Python, "%d.%d", &p.Minor[0], &p.Minor[1]); err != nil {
 			return Python{}, err
 		}

@@ -280,8 +280,8 @@ func (r *Request) suite() (debian.Suite, error) {
 
 // architecture is that of the target, else of this machine.
 func (r *Request) architecture() string {
-	for suffix, arch := range map[string]string{"_x86_64": "amd64", "_aarch64": "arm64", "_i686": "i386", "_ppc64le": "ppc64el", "_s390x": "s390x", "_riscv64": "riscv64"} {
-		if strings.HasSuffix(r.Target, suffix) {
+	for arch, machine := range debian.Machines {
+		if strings.HasSuffix(r.Target, "_"+machine) {
 			return arch
 		}
 	}
