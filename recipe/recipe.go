@@ -146,12 +146,14 @@ func (r Recipe) Check() error {
 // safePath: a build path is made inside the cage and must not hide what the
 // build needs from the system.
 func safePath(p string) bool {
-	if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsAny(p, "\x00\n") || strings.Count(p, "/") < 2 {
+	if !path.IsAbs(p) || path.Clean(p) != p || strings.ContainsAny(p, "\x00\n") || p == "/" {
 		return false
 	}
-	switch strings.Split(p, "/")[1] {
+	switch top := strings.Split(p, "/")[1]; top {
 	case "usr", "lib", "lib32", "lib64", "libx32", "bin", "sbin", "etc", "proc", "sys", "dev", "truewheel":
 		return false
+	case "tmp", "build", "home", "root", "var", "opt", "run", "boot", "srv", "mnt", "media":
+		return "/"+top != p // below it, not in its place
 	}
 	return true
 }

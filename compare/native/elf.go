@@ -281,9 +281,41 @@ func (e *elfReader) note(s Section) {
 			e.BuildID = hex.EncodeToString(desc)
 		case name == "GNU" && kind == 4:
 			e.Linker = string(bytes.TrimRight(desc, "\x00"))
+		case kind == annobinOpen && strings.HasPrefix(name, "GA"):
+			if text := annobin(name[2:]); text != "" && !slices.Contains(e.Annobin, text) {
+				e.Annobin = append(e.Annobin, text)
+			}
 		}
 		b = b[need:]
 	}
+}
+
+// annobinOpen is the type of notes about all the code of a range
+// (Fedora's Watermark specification, NT_GNU_BUILD_ATTRIBUTE_OPEN).
+const annobinOpen = 0x100
+
+// annobin reads a note's name after "GA": what kind of value it has ($ text,
+// * number, + true, ! false), what it is about (a name, or a number below
+// that of a space) and the value.
+func annobin(s string) string {
+	if len(s) < 2 {
+		return ""
+	}
+	const tool = 5
+	if s[1] == tool && s[0] == '$' && isPrintable(s[2:]) {
+		return s[2:] // "running gcc 8.5.0 20210514"
+	}
+	if s[1] < ' ' || s[0] != '+' && s[0] != '!' || !isPrintable(s[1:]) {
+		return ""
+	}
+	if s[0] == '!' {
+		return "no " + s[1:]
+	}
+	return s[1:] // "stack_clash"
+}
+
+func isPrintable(s string) bool {
+	return s != "" && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r > '~' }) < 0
 }
 
 // unwind finds functions by .eh_frame (Linux Standard Base, "Exception Frames").

@@ -81,6 +81,7 @@ type Image struct {
 	Linker    string
 	Producers []string // DW_AT_producer, sorted: compiler and flags of each unit
 	Dirs      []string // DW_AT_comp_dir and names of sources, sorted
+	Annobin   []string // what annobin's notes tell: who compiled ("running gcc 8.5.0 20210514") and hardening
 	Facts     []Fact   // what else headers say
 	Symtab    bool     // has symbols that the loader does not need
 

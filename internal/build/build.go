@@ -165,7 +165,7 @@ func (s Spec) job(in insidePaths) job {
 			NoExtensions: r.Switches.NoExtensions, Args: append([]string{}, r.Switches.Args...),
 			ConfigSettings: r.ConfigSettings,
 		},
-		Repair: r.Repair, PureToo: r.Target == "",
+		Repair: r.Repair, Platform: platform(r.Target), PureToo: r.Target == "",
 		Settings: &surroundings{
 			Start: r.Clock.Start.Unix(), Step: int64(r.Clock.Step / time.Second),
 			StepAt: r.Clock.StepAt, LineEnds: r.LineEnds,
@@ -176,6 +176,15 @@ func (s Spec) job(in insidePaths) job {
 		j.Home = map[string]string{".pydistutils.cfg": config}
 	}
 	return j
+}
+
+// platform is the platform tag of a target that names a C library's version.
+func platform(target string) string {
+	p := target[strings.LastIndexByte(target, '-')+1:]
+	if _, rest, ok := strings.Cut(p, "linux_"); ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+		return p
+	}
+	return ""
 }
 
 // buildEnv is the whole environment of the hooks, sorted.

@@ -32,6 +32,7 @@ type job struct {
 	Umask    uint32            `json:"umask"`
 	Call     call              `json:"call"`
 	Repair   string            `json:"repair,omitempty"`   // module that makes the wheel portable
+	Platform string            `json:"platform,omitempty"` // the tag it is to give, where the wheel can have it
 	PureToo  bool              `json:"pure_too,omitempty"` // a wheel for every platform needs no repair; else it is a failure
 	Settings *surroundings     `json:"surroundings"`
 	Home     map[string]string `json:"home,omitempty"` // files of the build's home directory
@@ -149,9 +150,20 @@ func (j *job) repair(built string, log io.Writer) (string, error) {
 		return "", fmt.Errorf("%s holds no extension module: there is nothing to repair, and the target is not pure", filepath.Base(built))
 	}
 	dir := filepath.Join(j.Work, "repaired")
-	cmd := exec.Command(j.Python, "-m", j.Repair, "repair", "--wheel-dir", dir, built)
-	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = j.Path, append([]string{}, j.Env...), log, log
-	if err := cmd.Run(); err != nil {
+	repair := func(args ...string) error {
+		cmd := exec.Command(j.Python, append(append([]string{"-m", j.Repair, "repair", "--wheel-dir", dir}, args...), built)...)
+		cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = j.Path, append([]string{}, j.Env...), log, log
+		return cmd.Run()
+	}
+	err := errors.New("no platform")
+	if j.Platform != "" {
+		err = repair("--plat", j.Platform)
+	}
+	if err != nil {
+		// Newer libraries than the platform has: whoever asked sees it by the name.
+		err = repair()
+	}
+	if err != nil {
 		return "", fmt.Errorf("%s repair: %w", j.Repair, err)
 	}
 	names, err := filepath.Glob(filepath.Join(dir, "*.whl"))
@@ -239,7 +251,8 @@ func copyTree(from, to string) error {
 		}
 		switch {
 		case d.IsDir():
-			if err := os.Mkdir(target, 0o700); err != nil {
+			// The top may be a file system of its own.
+			if err := os.Mkdir(target, 0o700); err != nil && (rel != "." || !errors.Is(err, fs.ErrExist)) {
 				return err
 			}
 			if err := os.Chmod(target, info.Mode().Perm()|0o700); err != nil {

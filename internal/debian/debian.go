@@ -27,14 +27,20 @@ type Suite struct {
 	// Plain are the packages of a Python that can build pure wheels: old
 	// setuptools use the distutils that the suite has apart.
 	Plain []string
+	// GCC are the versions of its compilers, its default first: "12.2.0" is
+	// the package gcc-12.
+	GCC []string
 }
 
 // Suites are those that are known, oldest first.
 var Suites = []Suite{
-	{"bullseye", "3.9", "2.31", []string{"python3", "python3-distutils"}},
-	{"bookworm", "3.11", "2.36", []string{"python3", "python3-distutils"}},
-	{"trixie", "3.13", "2.41", []string{"python3"}},
+	{"bullseye", "3.9", "2.31", []string{"python3", "python3-distutils"}, []string{"10.2.1", "9.3.0"}},
+	{"bookworm", "3.11", "2.36", []string{"python3", "python3-distutils"}, []string{"12.2.0", "11.3.0"}},
+	{"trixie", "3.13", "2.41", []string{"python3"}, []string{"14.2.0", "13.3.0", "12.4.0"}},
 }
+
+// Compilers are what native builds need besides a Python.
+var Compilers = []string{"g++", "gcc", "python3-dev"}
 
 // SuiteFor is the suite with that Python, a minor version.
 func SuiteFor(python string) (Suite, bool) {

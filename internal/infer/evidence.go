@@ -26,6 +26,7 @@ type Evidence struct {
 	Metadata  string    // METADATA, raw
 	Texts     map[string]string
 	Source    Source
+	Native    *Native // nil for a wheel for every platform
 }
 
 // Member is a file of the subject.

@@ -72,7 +72,8 @@ func Read(ctx context.Context, subject *wheel.Archive, source *sdist.Tree, uploa
 			e.Texts[entry.Name] = string(data)
 		}
 	}
-	return e, nil
+	e.Native, err = readNative(subject, e)
+	return e, err
 }
 
 // readSource fills e.Source and maps contents to files.

@@ -92,6 +92,9 @@ func clone(r recipe.Recipe) recipe.Recipe {
 }
 
 func otherPython(e *Evidence, a Attempt) []change {
+	if e.Native != nil {
+		return nil // its tag says which
+	}
 	if a.Class != "resolve" && a.Class != "build" && a.Class != "python-missing" {
 		return nil
 	}
@@ -156,7 +159,7 @@ func tagFromName(e *Evidence, a Attempt) []change {
 }
 
 func otherLineEnds(e *Evidence, a Attempt) []change {
-	if a.Result == nil || !slices.Contains(a.Result.Causes(), "line-endings") {
+	if a.Result == nil || e.Native != nil || !slices.Contains(a.Result.Causes(), "line-endings") {
 		return nil
 	}
 	r := clone(a.Recipe)
@@ -222,8 +225,8 @@ func find(lines []string, prefix string) string {
 var minorInText = regexp.MustCompile(`3\.[0-9]{1,2}`)
 
 // otherMinor: texts that differ only in Python's minor version tell which one it was.
-func otherMinor(_ *Evidence, a Attempt) []change {
-	if a.Result == nil {
+func otherMinor(e *Evidence, a Attempt) []change {
+	if a.Result == nil || e.Native != nil {
 		return nil
 	}
 	for _, d := range a.Result.Differences {

@@ -40,6 +40,11 @@ var rules = []rule{
 	{"extensions", extensions},
 	{"version from the environment", releaseVariable},
 	{"build path", buildPath},
+	{"repair", repair},
+	{"generators of modules", generators},
+	{"compiler", compiler},
+	{"flags of the compiler", compilerFlags},
+	{"directory of compilation", compileDir},
 }
 
 // Recipe infers the inputs of the build that made the wheel of e.
@@ -84,6 +89,7 @@ var backends = map[string]string{
 	"maturin":           "maturin",
 	"whey":              "whey",
 	"jupyter-packaging": "jupyter-packaging",
+	"scikit-build-core": "scikit-build-core",
 }
 
 // SetPin makes the version of name win over what the source requires; a name
@@ -222,6 +228,10 @@ var pythonByDate = []struct {
 }
 
 func pythonVersion(e *Evidence, r *recipe.Recipe) []Reason {
+	if v, why := nativePython(e); v != "" {
+		r.Python = v
+		return reason("python", v, "%s", why)
+	}
 	for _, m := range e.Members {
 		// A namespace package's .pth file carries the version that made it.
 		if f := pthVersion.FindStringSubmatch(m.Name); f != nil && f[1] != "2" {
@@ -559,8 +569,7 @@ var tagSetting = regexp.MustCompile(`(?mi)^\s*python[-_]tag\s*=`)
 
 // pythonTag: a tag that the source does not ask for was given from outside.
 func pythonTag(e *Evidence, r *recipe.Recipe) []Reason {
-	name, _ := e.generator()
-	if name != "bdist_wheel" && name != "setuptools" {
+	if e.Native != nil || !e.setuptools() {
 		return nil
 	}
 	tag := strings.Join(e.Filename.Python, ".")
@@ -596,11 +605,8 @@ func extensions(e *Evidence, r *recipe.Recipe) []Reason {
 	// Without a switch ext_modules are dropped: contents stay the same, only the tag depends on it.
 	r.Switches.NoExtensions = true
 	why := reason("extensions", "off", "a pure wheel of a source that can compile")
-	set := func(name, value string) {
-		if r.Env == nil {
-			r.Env = map[string]string{}
-		}
-		r.Env[name] = value
+	switchTo := func(name, value string) {
+		set(r, name, value)
 		r.Switches.NoExtensions = false
 		why = reason(name, value, "a pure wheel of a source that can compile; setup.py has this switch")
 	}
@@ -611,13 +617,13 @@ func extensions(e *Evidence, r *recipe.Recipe) []Reason {
 	}
 	for _, m := range switchVariable.FindAllStringSubmatch(e.Source.SetupPy, -1) {
 		if name := m[1]; switchOn.MatchString(name) && switchOff.MatchString(name) {
-			set(name, "1")
+			switchTo(name, "1")
 			return why
 		}
 	}
 	for _, m := range switchVariable.FindAllStringSubmatch(e.Source.SetupPy, -1) {
 		if name := m[1]; switchOn.MatchString(name) && !strings.Contains(name, "REQUIRE") {
-			set(name, "false")
+			switchTo(name, "false")
 			return why
 		}
 	}
@@ -642,10 +648,7 @@ func releaseVariable(e *Evidence, r *recipe.Recipe) []Reason {
 		return nil
 	}
 	version := e.Filename.Version.Original()
-	if r.Env == nil {
-		r.Env = map[string]string{}
-	}
-	r.Env[m[1]] = version
+	set(r, m[1], version)
 	return reason(m[1], version, "setup.py reads this variable; it is the release's version")
 }
 

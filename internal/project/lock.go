@@ -45,9 +45,6 @@ type Request struct {
 	Log         Events
 }
 
-// compilers are the Debian packages that native builds need.
-var compilers = []string{"g++", "gcc", "python3-dev"}
-
 // A PinError says that a pin did not take effect.
 type PinError struct{ Detail string }
 
@@ -221,7 +218,7 @@ func (w *Workshop) environment(ctx context.Context, r *Request, l *lock.Lock, jo
 	r.Log.stage("packages")
 	wanted := append([]string{"python3"}, r.Debs...)
 	if !r.pure() {
-		wanted = append(wanted, compilers...)
+		wanted = append(wanted, debian.Compilers...)
 	}
 	slices.Sort(wanted)
 	wanted = slices.Compact(wanted)

@@ -101,6 +101,7 @@ type run struct {
 	source   *build.Source
 	evidence *infer.Evidence
 	used     lock.Environment // of debs; the zero value: the host's
+	debs     []string         // packages that the build was found to need
 	tried    []attempt
 }
 
@@ -422,15 +423,16 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 	}
 	python, ok := env.Nearest(r.Supply.Pythons, want)
 	suite, packaged := debian.SuiteFor(rec.Python)
+	place := infer.Nearest(r.evidence)
+	if err := place.Elsewhere(); err != nil && r.target.Lock == nil {
+		return python, "", "machine", err
+	}
+	hermetic := packaged && r.Environment == "" && r.Runtime != nil && (!ok || place != nil)
 	switch {
 	case r.Environment == lock.Debian && !packaged:
 		return python, "", "python-missing", fmt.Errorf("no Debian suite has Python %s", rec.Python)
-	case r.Environment == lock.Debian || !ok && packaged && r.Environment == "" && r.Runtime != nil:
-		wanted := suite.Plain
-		if r.target.Git != nil {
-			wanted = append(slices.Clone(wanted), "git") // backends ask it for the version
-		}
-		e, err := r.Supply.Debian(ctx, suite.Name, debian.Machine(), wanted, nil)
+	case r.target.Lock == nil && (r.Environment == lock.Debian || hermetic):
+		e, err := r.Supply.Debian(ctx, suite.Name, debian.Machine(), r.wanted(suite, rec), nil)
 		if err != nil {
 			return python, "", "environment", err
 		}
@@ -442,6 +444,24 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 		r.report.Notes = append(r.report.Notes, fmt.Sprintf("built with Python %s: the lock's %s is not here", python.Version, want))
 	}
 	return python, "", "", nil
+}
+
+// wanted are the packages of a suite that a recipe is built with.
+func (r *run) wanted(suite debian.Suite, rec recipe.Recipe) []string {
+	out := slices.Clone(suite.Plain)
+	if r.evidence.Native != nil {
+		out = append(append(out, debian.Compilers...), r.debs...)
+		for _, compiler := range []string{rec.Env["CC"], rec.Env["CXX"]} {
+			if compiler != "" {
+				out = append(out, compiler)
+			}
+		}
+	}
+	if r.target.Git != nil {
+		out = append(out, "git") // backends ask it for the version
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // debian is the interpreter and the root directory of an environment of .debs.

@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/pypi"
@@ -127,7 +128,7 @@ func release(ctx context.Context, c *index.Client, name pypi.Name, version pypi.
 		n := len(wheels)
 		slices.SortStableFunc(wheels, func(a, b pypi.File) int { return rank(b.Filename) - rank(a.Filename) })
 		wheels = wheels[:1]
-		notes = append(notes, fmt.Sprintf("one of %d wheels of this release: the one this machine would install (--file NAME or --all for others)", n))
+		notes = append(notes, fmt.Sprintf("one of %d wheels of this release: the one that is best rebuilt here (--file NAME or --all for others)", n))
 	}
 	var out []Target
 	for _, f := range wheels {
@@ -156,7 +157,9 @@ func (t *Target) describe(page *pypi.Page, sdists []pypi.File) {
 	}
 }
 
-// rank says how gladly this machine would install a wheel: by platform, then pure.
+// rank says how well a wheel can be rebuilt on this machine: one for it
+// before a pure one, a Python that an environment of packages has before
+// others, glibc before musl.
 func rank(filename string) int {
 	w, err := pypi.ParseWheelFilename(filename)
 	if err != nil {
@@ -171,10 +174,19 @@ func rank(filename string) int {
 	if runtime.GOOS != "linux" {
 		arch = map[string]string{"amd64": "64", "arm64": "arm64"}[runtime.GOARCH]
 	}
-	if strings.Contains(platform, system) && strings.Contains(platform, arch) {
-		return 2
+	if !strings.Contains(platform, system) || !strings.Contains(platform, arch) {
+		return 0
 	}
-	return 0
+	rank := 2
+	if !strings.Contains(platform, "musllinux") {
+		rank += 100
+	}
+	for i, s := range debian.Suites {
+		if slices.Contains(w.Python, "cp"+strings.ReplaceAll(s.Python, ".", "")) && !strings.HasSuffix(w.ABI[0], "t") {
+			rank += 10 * (i + 1)
+		}
+	}
+	return rank
 }
 
 // fromFile is a wheel on disk, looked up in the index by its name.

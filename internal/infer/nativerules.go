@@ -1,0 +1,148 @@
+package infer
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/truewheel/truewheel/recipe"
+)
+
+// nativePython is the Python of a wheel that is not for every one: that of
+// its tag, and for the stable ABI that of the suite which comes nearest.
+func nativePython(e *Evidence) (version, why string) {
+	if e.Native == nil {
+		return "", ""
+	}
+	p, tag := Nearest(e), pythonOfTag(e)
+	if s := suitePython(p.Suite); s != "" && s != tag {
+		return s, "the wheel is for more than one Python; " + p.Suite + " comes nearest: " + p.Near
+	}
+	return tag, "the tag"
+}
+
+// repair: who made the wheel portable, and for which platform.
+func repair(e *Evidence, r *recipe.Recipe) []Reason {
+	n := e.Native
+	if n == nil || n.Repairer != recipe.Auditwheel {
+		return nil
+	}
+	r.Repair = recipe.Auditwheel
+	platform := e.Filename.Platform[0]
+	for _, p := range e.Filename.Platform {
+		if policyVersion(platform) == "" || policyVersion(p) != "" && lessVersion(policyVersion(platform), policyVersion(p)) {
+			platform = p
+		}
+	}
+	r.Target = e.Filename.Python[0] + "-" + platform
+	why := reason("target", r.Target, "the newest of the wheel's tags")
+	if n.Repaired == "" {
+		return append(why, reason("repair", recipe.Auditwheel, "the tag is one that it gives")...)
+	}
+	r.Constraints = append(r.Constraints, recipe.Auditwheel+"=="+n.Repaired)
+	return append(why, reason("repair", recipe.Auditwheel+" "+n.Repaired, "its bill of materials")...)
+}
+
+var policyTag = regexp.MustCompile(`^(?:many|musl)linux_([0-9]+)_([0-9]+)_`)
+
+// policyVersion is the C library's version in a platform tag, "2.28"; "" where it has none.
+func policyVersion(platform string) string {
+	if m := policyTag.FindStringSubmatch(platform); m != nil {
+		return m[1] + "." + m[2]
+	}
+	return ""
+}
+
+// generators: tools that wrote their version into the modules.
+func generators(e *Evidence, r *recipe.Recipe) []Reason {
+	if e.Native == nil {
+		return nil
+	}
+	var versions []string
+	for _, m := range e.Native.Marks {
+		if v, ok := strings.CutPrefix(m.Value, "Cython "); ok && m.Kind == MarkTool {
+			versions = append(versions, v)
+		}
+	}
+	needed := slices.ContainsFunc(r.Requires, func(s string) bool { return requirementName(s) == "cython" })
+	if len(versions) != 1 || !needed {
+		return nil // several: some modules came generated
+	}
+	setPin(r, "cython", versions[0])
+	return reason("cython", versions[0], "its name for itself in the modules")
+}
+
+// plainFlags are those of the CPython in PyPA's images, as the modules of
+// one project show that was built there with every one of them.
+func plainFlags(python string) []string {
+	if lessVersion(python, "3.12") {
+		return []string{"-O3", "-fwrapv"}
+	}
+	return []string{"-O3", "-fno-strict-overflow"}
+}
+
+// compilerFlags: setuptools compiles with the flags that its Python was built
+// with, unless CFLAGS say otherwise. Another distribution's Python has others.
+func compilerFlags(e *Evidence, r *recipe.Recipe) []Reason {
+	n := e.Native
+	if n == nil || n.GCC == "" {
+		return nil
+	}
+	var why []Reason
+	if e.setuptools() {
+		flags, from := slices.Clone(n.Flags), "DW_AT_producer of the modules"
+		if len(flags) == 0 {
+			if !n.RedHat {
+				return nil
+			}
+			flags, from = plainFlags(r.Python), "those of the CPython in PyPA's images; the modules have no DWARF that tells"
+		}
+		switch {
+		case !n.Debug:
+			flags = append(flags, "-g0")
+		case !slices.ContainsFunc(flags, func(s string) bool { return strings.HasPrefix(s, "-g") }):
+			flags = append(flags, "-g")
+		}
+		// CPython's own flags, which these stand for, always have it.
+		set(r, "CFLAGS", strings.Join(append(flags, "-DNDEBUG"), " "))
+		why = reason("CFLAGS", r.Env["CFLAGS"], "%s", from)
+	}
+	if !n.Symtab {
+		set(r, "LDFLAGS", "-Wl,--strip-all")
+		why = append(why, reason("LDFLAGS", r.Env["LDFLAGS"], "the modules have no symbols but those that the loader needs")...)
+	}
+	return why
+}
+
+// compiler: of the suite's compilers the one that comes nearest.
+func compiler(e *Evidence, r *recipe.Recipe) []Reason {
+	p := Nearest(e)
+	if p == nil || p.Suite == "" || suiteCompiler(p.Suite) == p.Compiler || suitePython(p.Suite) != r.Python {
+		return nil
+	}
+	set(r, "CC", p.Compiler)
+	set(r, "CXX", strings.Replace(p.Compiler, "gcc", "g++", 1))
+	return reason("CC", p.Compiler, "%s", p.Near)
+}
+
+// compileDir: DWARF and assertions hold the directory that setuptools compiled in.
+func compileDir(e *Evidence, r *recipe.Recipe) []Reason {
+	if e.Native == nil || e.Native.Dir == "" || !e.setuptools() {
+		return nil
+	}
+	with := clone(*r)
+	with.Path = e.Native.Dir
+	if with.Check() != nil {
+		return nil
+	}
+	r.Path = e.Native.Dir
+	return reason("path", r.Path, "DW_AT_comp_dir of the modules")
+}
+
+// set sets a variable of the build.
+func set(r *recipe.Recipe, name, value string) {
+	if r.Env == nil {
+		r.Env = map[string]string{}
+	}
+	r.Env[name] = value
+}

@@ -1,0 +1,233 @@
+package infer
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/truewheel/truewheel/internal/debian"
+)
+
+// Place says where a native wheel was made, as far as it tells, and what
+// there is that comes nearest to it.
+type Place struct {
+	System   string `json:"system"`   // "linux", "macos", "windows"
+	Machine  string `json:"machine"`  // as in the tag: "x86_64", "arm64", "amd64"
+	Image    string `json:"image"`    // of PyPA that fits, "manylinux_2_28_x86_64"; "" where none does
+	Suite    string `json:"suite"`    // of Debian, "" where none has the Python
+	Compiler string `json:"compiler"` // package of the suite, "gcc-12"
+	Near     string `json:"near"`     // how near that is, in words
+	Needs    string `json:"needs"`    // what a machine has to have to build it, where that is no Linux
+}
+
+// Nearest finds the place of a native wheel; nil for one for every platform.
+func Nearest(e *Evidence) *Place {
+	n := e.Native
+	if n == nil {
+		return nil
+	}
+	p := &Place{}
+	platform := e.Filename.Platform[len(e.Filename.Platform)-1]
+	switch {
+	case strings.HasPrefix(platform, "macosx_"):
+		p.System = "macos"
+		parts := strings.SplitN(platform, "_", 4)
+		p.Machine = parts[len(parts)-1]
+		p.Needs = n.needs("a Mac ("+p.Machine+")", pythonOfTag(e))
+		return p
+	case strings.HasPrefix(platform, "win"):
+		p.System, p.Machine = "windows", map[string]string{"win32": "x86"}[platform]
+		if p.Machine == "" {
+			p.Machine = strings.TrimPrefix(platform, "win_")
+		}
+		p.Needs = n.needs("a Windows machine ("+p.Machine+")", pythonOfTag(e))
+		return p
+	}
+	p.System = "linux"
+	p.Image = image(e)
+	for _, m := range debian.Machines {
+		if strings.HasSuffix(platform, "_"+m) {
+			p.Machine = m
+		}
+	}
+	p.suite(e)
+	return p
+}
+
+// Elsewhere says why a wheel can't be built on this machine, or nil. The
+// receiver may be nil.
+func (p *Place) Elsewhere() error {
+	switch {
+	case p == nil:
+		return nil
+	case p.System != "linux":
+		return fmt.Errorf("it is built on %s", p.Needs)
+	case p.Machine != "" && p.Machine != debian.Machines[debian.Machine()]:
+		return fmt.Errorf("it is built on a machine of type %s, and this is %s", p.Machine, debian.Machines[debian.Machine()])
+	}
+	return nil
+}
+
+// needs is what has to be on a machine of another system.
+func (n *Native) needs(machine, python string) string {
+	out := []string{machine, "Python " + python}
+	if n.Python != "" {
+		out[1] = "Python " + n.Python
+	}
+	for _, m := range n.Marks {
+		switch {
+		case m.Kind == MarkSystem && strings.HasPrefix(m.Value, "SDK"), m.Kind == MarkLinker:
+			out = append(out, m.Value)
+		case m.Kind == MarkRepair && m.Value == n.Repairer:
+			out = append(out, m.Value)
+		}
+	}
+	if n.Repairer == "delvewheel" {
+		out = append(out, "delvewheel "+n.Repaired)
+	}
+	return strings.Join(slices.Compact(out), ", ")
+}
+
+// pythonOfTag is the minor version that the tag names, the oldest that it
+// allows where that is several; "" when it names none.
+func pythonOfTag(e *Evidence) string {
+	for _, t := range e.Filename.Python {
+		if digits, ok := strings.CutPrefix(t, "cp3"); ok && digits != "" {
+			return "3." + digits
+		}
+	}
+	return ""
+}
+
+// images of PyPA by the C library of their policy, oldest first, with the
+// major versions of the compiler that they have had.
+var images = []struct {
+	name, family, libc string
+	gcc                []int
+}{
+	{"manylinux1", "manylinux", "2.5", []int{4}},
+	{"manylinux2010", "manylinux", "2.12", []int{8}},
+	{"manylinux2014", "manylinux", "2.17", []int{8, 9, 10}},
+	{"manylinux_2_24", "manylinux", "2.24", []int{6}},
+	{"manylinux_2_28", "manylinux", "2.28", []int{11, 12, 13, 14}},
+	{"manylinux_2_31", "manylinux", "2.31", []int{9}},
+	{"manylinux_2_34", "manylinux", "2.34", []int{12, 13, 14}},
+	{"manylinux_2_35", "manylinux", "2.35", []int{11}},
+	{"manylinux_2_39", "manylinux", "2.39", []int{14}},
+	{"musllinux_1_1", "musllinux", "1.1", []int{9, 10}},
+	{"musllinux_1_2", "musllinux", "1.2", []int{13, 14}},
+}
+
+// image is the image that fits the policy and the compiler: the oldest that
+// has the C library of the newest tag and, where the compiler is known, has had it.
+func image(e *Evidence) string {
+	var family, libc, machine string
+	for _, p := range e.Filename.Platform {
+		parts := strings.SplitN(p, "_", 4)
+		if len(parts) == 4 && portable(p) { // family_2_28_x86_64; the legacy names stand beside such a one
+			if v := parts[1] + "." + parts[2]; libc == "" || lessVersion(libc, v) {
+				family, libc, machine = parts[0], v, parts[3]
+			}
+		} else if old, m, ok := strings.Cut(p, "_"); ok && portable(p) && libc == "" {
+			if i := slices.IndexFunc(images, func(im struct {
+				name, family, libc string
+				gcc                []int
+			}) bool {
+				return im.name == old
+			}); i >= 0 {
+				family, libc, machine = images[i].family, images[i].libc, m
+			}
+		}
+	}
+	gcc := major(e.Native.GCC)
+	for _, im := range images {
+		if im.family != family || lessVersion(im.libc, libc) {
+			continue
+		}
+		if gcc == 0 || slices.Contains(im.gcc, gcc) {
+			return im.name + "_" + machine
+		}
+	}
+	return ""
+}
+
+// suite chooses the suite that has the Python and comes nearest in its compiler.
+func (p *Place) suite(e *Evidence) {
+	python, gcc := pythonOfTag(e), major(e.Native.GCC)
+	abi3 := slices.Contains(e.Filename.ABI, "abi3")
+	best := -1
+	for _, s := range debian.Suites {
+		if python != "" && s.Python != python && !(abi3 && lessVersion(python, s.Python)) {
+			continue
+		}
+		for i, version := range s.GCC {
+			apart := 0
+			if gcc != 0 {
+				apart = 2*max(major(version)-gcc, gcc-major(version)) + min(i, 1)
+			} else {
+				apart = i
+			}
+			if best < 0 || apart < best {
+				best = apart
+				p.Suite, p.Compiler = s.Name, "gcc-"+strconv.Itoa(major(version))
+				p.Near = near(e.Native, s, version)
+			}
+		}
+	}
+	if p.Suite == "" && python != "" {
+		p.Near = "no suite of Debian has Python " + python
+	}
+}
+
+// near says how an environment differs from what the modules tell.
+func near(n *Native, s debian.Suite, gcc string) string {
+	var out []string
+	switch {
+	case n.GCC == "" && n.Clang != "":
+		out = append(out, "GCC "+gcc+" for clang "+n.Clang)
+	case n.GCC == "":
+		out = append(out, "GCC "+gcc+"; the modules name none")
+	case n.GCC == gcc:
+		out = append(out, "GCC "+gcc+", built by Debian")
+	case major(n.GCC) == major(gcc):
+		out = append(out, "GCC "+gcc+" for "+n.GCC)
+	default:
+		out = append(out, "another major version of GCC: "+gcc+" for "+n.GCC)
+	}
+	if n.Glibc != "" {
+		out = append(out, fmt.Sprintf("glibc %s (the modules need %s)", s.Glibc, n.Glibc))
+	}
+	if n.Rust != "" {
+		out = append(out, "rustc of the suite for "+n.Rust)
+	}
+	return strings.Join(out, ", ")
+}
+
+// major is the first number of a version, 0 where there is none.
+func major(version string) int {
+	first, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(first)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// suitePython is the Python of a suite, "" of none.
+func suitePython(name string) string {
+	s, err := debian.ParseSuite(name)
+	if err != nil {
+		return ""
+	}
+	return s.Python
+}
+
+// suiteCompiler is the package of a suite's default compiler.
+func suiteCompiler(name string) string {
+	s, err := debian.ParseSuite(name)
+	if err != nil {
+		return ""
+	}
+	return "gcc-" + strconv.Itoa(major(s.GCC[0]))
+}
