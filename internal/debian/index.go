@@ -48,13 +48,13 @@ func (e *SignatureError) Error() string { return e.What + ": " + e.Why }
 // Packages are all packages of a suite with its updates and security
 // updates, for one architecture.
 func (a *Archive) Packages(ctx context.Context, suite, arch string) ([]Package, error) {
-	type part struct {
-		mirrors []string
-		dist    string
-	}
 	mirrors, err := a.Mirrors()
 	if err != nil {
 		return nil, err
+	}
+	type part struct {
+		mirrors []string
+		dist    string
 	}
 	parts := []part{{mirrors.Main, suite}, {mirrors.Main, suite + "-updates"}}
 	if len(mirrors.Security) > 0 {
@@ -64,20 +64,10 @@ func (a *Archive) Packages(ctx context.Context, suite, arch string) ([]Package, 
 	g, ctx := errgroup.WithContext(ctx)
 	for i, p := range parts {
 		g.Go(func() error {
-			var err error
-			for _, mirror := range p.mirrors {
-				if found[i], err = a.packages(ctx, mirror, p.dist, arch); err == nil || ctx.Err() != nil {
-					break
-				}
-				var forged *SignatureError
-				if errors.As(err, &forged) {
-					break
-				}
-			}
-			if err != nil {
-				return fmt.Errorf("index of %s: %w", p.dist, err)
-			}
-			return nil
+			return a.ask(ctx, p.mirrors, p.dist, func(mirror string) (err error) {
+				found[i], err = a.packages(ctx, mirror, p.dist, arch)
+				return err
+			})
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -88,6 +78,21 @@ func (a *Archive) Packages(ctx context.Context, suite, arch string) ([]Package, 
 		out = append(out, f...)
 	}
 	return out, nil
+}
+
+// ask asks one mirror after the other, until one answers; a forged index ends it.
+func (a *Archive) ask(ctx context.Context, mirrors []string, dist string, one func(mirror string) error) error {
+	var err error
+	for _, mirror := range mirrors {
+		var forged *SignatureError
+		if err = one(mirror); err == nil || ctx.Err() != nil || errors.As(err, &forged) {
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("index of %s: %w", dist, err)
+	}
+	return nil
 }
 
 // packages reads one index.

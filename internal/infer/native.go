@@ -73,8 +73,8 @@ const maxNative = 512 << 20
 type marker struct {
 	n     *Native
 	at    map[[2]string]int
-	flags map[string]int // by flag: in how many units
-	units int
+	flags map[string]map[string]int // by version of GCC and flag: in how many units
+	units map[string]int
 	dirs  map[string]int
 }
 
@@ -125,7 +125,7 @@ func readNative(a *wheel.Archive, e *Evidence) (*Native, error) {
 	if e.Filename.IsPure() {
 		return nil, nil
 	}
-	m := &marker{n: &Native{Modules: Modules(a)}, at: map[[2]string]int{}, flags: map[string]int{}, dirs: map[string]int{}}
+	m := &marker{n: &Native{Modules: Modules(a)}, at: map[[2]string]int{}, flags: map[string]map[string]int{}, units: map[string]int{}, dirs: map[string]int{}}
 	m.add(MarkPolicy, strings.Join(e.Filename.Platform, " "), "file name")
 	for _, entry := range a.Entries {
 		if entry.IsDir() || entry.Size < 64 || entry.Size > maxNative || !mayBeNative(entry.Name) {
@@ -160,10 +160,11 @@ func mayBeNative(name string) bool {
 }
 
 var (
-	gccVersion   = regexp.MustCompile(`^GCC: \(.*\) ([0-9]+\.[0-9]+\.[0-9]+)`)
-	clangVersion = regexp.MustCompile(`clang version ([0-9]+\.[0-9]+\.[0-9]+)`)
-	rustcVersion = regexp.MustCompile(`rustc version ([0-9]+\.[0-9]+\.[0-9]+\S*)`)
-	libcSymbol   = regexp.MustCompile(`@(GLIBC|GLIBCXX|CXXABI|GCC)_([0-9]+(?:\.[0-9]+)+)$`)
+	gccVersion      = regexp.MustCompile(`^GCC: \(.*\) ([0-9]+\.[0-9]+\.[0-9]+)`)
+	producerVersion = regexp.MustCompile(`^GNU C\S* ([0-9]+\.[0-9]+\.[0-9]+)`)
+	clangVersion    = regexp.MustCompile(`clang version ([0-9]+\.[0-9]+\.[0-9]+)`)
+	rustcVersion    = regexp.MustCompile(`rustc version ([0-9]+\.[0-9]+\.[0-9]+\S*)`)
+	libcSymbol      = regexp.MustCompile(`@(GLIBC|GLIBCXX|CXXABI|GCC)_([0-9]+(?:\.[0-9]+)+)$`)
 
 	cpythonPath = regexp.MustCompile(`(?i:cpython-|python[\\/]|python/versions/)(3\.[0-9]{1,2}\.[0-9]{1,2})[\\/-]`)
 	tempPath    = regexp.MustCompile(`(?:/tmp|/var/folders/[^/\s"]+/[^/\s"]+/T|\\Temp)[\\/](?:tmp|pip-[a-z-]+-|build-env-|build-via-sdist-|cibw-run-|ci-wheel-)[A-Za-z0-9_]{5,12}`)
@@ -301,18 +302,26 @@ func (m *marker) producer(p, where string) {
 	if !strings.HasPrefix(compiler, "GNU C") {
 		return
 	}
-	m.units++
+	v := producerVersion.FindStringSubmatch(compiler)
+	if v == nil {
+		return
+	}
+	if m.flags[v[1]] == nil {
+		m.flags[v[1]] = map[string]int{}
+	}
+	m.units[v[1]]++
 	for _, f := range strings.Fields(flags) {
-		m.flags[f]++
+		m.flags[v[1]][f]++
 	}
 }
 
 // conclude makes scalars of what was counted.
 func (m *marker) conclude(e *Evidence) {
 	for _, f := range slices.Sorted(func(yield func(string) bool) {
-		for f, n := range m.flags {
+		// Objects of another compiler came ready made.
+		for f, n := range m.flags[m.n.GCC] {
 			// What is the compiler's own default, or the linker's need, is not asked for.
-			if n == m.units && f != "-mtune=generic" && f != "-march=x86-64" && f != "-fPIC" && f != "-fpic" && !yield(f) {
+			if n == m.units[m.n.GCC] && f != "-mtune=generic" && f != "-march=x86-64" && f != "-fPIC" && f != "-fpic" && !yield(f) {
 				return
 			}
 		}

@@ -168,6 +168,9 @@ func (b *Rebuilder) newReport(t Target) *report.Report {
 	return rep
 }
 
+// maxSupplied bounds the tries that are added because packages were missing.
+const maxSupplied = 6
+
 // do returns errors that are ours; the target's own end in r.fail.
 func (r *run) do(ctx context.Context) error {
 	r.events.stage("fetch")
@@ -192,8 +195,8 @@ func (r *run) do(ctx context.Context) error {
 	if r.target.Lock != nil {
 		tries = 1
 	}
-	for n := range tries {
-		a, err := r.try(ctx, rec, n)
+	for n := 0; n < tries; n++ {
+		a, err := r.try(ctx, rec, len(r.tried))
 		if err != nil {
 			return err
 		}
@@ -201,6 +204,13 @@ func (r *run) do(ctx context.Context) error {
 		r.record(a, change)
 		if a.Class == "self-input" || a.Result != nil && a.Result.Verdict != compare.Differs {
 			break
+		}
+		if supplied, err := r.supply(ctx, a); err != nil {
+			return err
+		} else if supplied != "" && len(r.tried) < tries+maxSupplied {
+			change = supplied
+			n-- // it was not the recipe's fault
+			continue
 		}
 		if a.Class == "timeout" || n+1 == tries {
 			break
