@@ -60,6 +60,8 @@ type Functions struct {
 	Changed   int              `json:"changed"`
 	Added     int              `json:"added"`
 	Removed   int              `json:"removed"`
+	Same      int              `json:"same"`            // instruction by instruction, wherever they lie
+	Start     int              `json:"start,omitempty"` // of the changes those in the C library's start files
 	Changes   []FunctionChange `json:"changes,omitempty"`
 }
 

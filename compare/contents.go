@@ -211,7 +211,7 @@ func (c *comparison) functions(i int, a, b *native.Image, fs *native.Functions, 
 	if fs == nil {
 		return nil
 	}
-	out := &Functions{Published: fs.A, Rebuilt: fs.B, Changed: fs.Count("changed"), Added: fs.Count("added"), Removed: fs.Count("removed")}
+	out := &Functions{Published: fs.A, Rebuilt: fs.B, Changed: fs.Count("changed"), Added: fs.Count("added"), Removed: fs.Count("removed"), Same: fs.Same, Start: fs.Start}
 	if !c.o.Full {
 		return out
 	}

@@ -23,6 +23,7 @@ type Report struct {
 	Python      string               `json:"python"`    // full version of the interpreter
 	Isolation   string               `json:"isolation"` // caged | none
 	Runtime     string               `json:"runtime,omitempty"`
+	Native      *Native              `json:"native,omitempty"` // of a wheel with compiled members
 	Recipe      []Input              `json:"recipe"`
 	Tries       []Try                `json:"tries"`
 	Members     int                  `json:"members"`
@@ -72,6 +73,18 @@ type Commit struct {
 	Subdirectory string `json:"subdirectory,omitempty"`
 	Time         string `json:"time"`                // RFC 3339, UTC
 	Signature    string `json:"signature,omitempty"` // OpenPGP, SSH or X.509: of the tag or commit, not verified
+}
+
+// Native is what compiled members tell, and what became of their code.
+type Native struct {
+	Modules   int    `json:"modules"`         // extension modules of the subject
+	Image     string `json:"image,omitempty"` // of PyPA, that they were most likely built in
+	Suite     string `json:"suite,omitempty"` // of Debian, that comes nearest
+	Near      string `json:"near,omitempty"`  // how near, in words
+	Needs     string `json:"needs,omitempty"` // the machine, where it is none with Linux
+	Functions int    `json:"functions"`       // of the members whose code differs
+	Same      int    `json:"same"`            // of them the same on both sides
+	Start     int    `json:"start"`           // of the others those in the C library's start files
 }
 
 // File is something published beside the report.

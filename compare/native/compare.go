@@ -618,6 +618,11 @@ func (c *comparison) code() {
 	if len(fs.Changes) == 0 {
 		return
 	}
+	for _, ch := range fs.Changes {
+		if runtimes[ch.Name] {
+			fs.Start++
+		}
+	}
 	c.Functions = fs
 	f := cause.Finding{Where: "functions", Cause: c.codeCause(), Detail: fmt.Sprintf("%d of %d functions changed", fs.Count("changed"), fs.A)}
 	if n := fs.Count("added"); n > 0 {

@@ -19,6 +19,7 @@ type Change struct {
 type Functions struct {
 	A, B    int // how many there are
 	Same    int // equal, wherever they lie
+	Start   int // of the changes those in objects that the C library links into every module
 	Changes []Change
 }
 

@@ -72,6 +72,23 @@ func firstLine(s string) string {
 	return s
 }
 
+// nativeLine says where compiled members were made, and what is near to it.
+func nativeLine(n *report.Native) string {
+	parts := []string{count(n.Modules, "module")}
+	if n.Image != "" {
+		parts = append(parts, "made in "+n.Image+", it seems")
+	}
+	switch {
+	case n.Needs != "":
+		parts = append(parts, "built on "+n.Needs)
+	case n.Suite != "":
+		parts = append(parts, "nearest here: Debian "+n.Suite+", "+n.Near)
+	case n.Near != "":
+		parts = append(parts, n.Near)
+	}
+	return strings.Join(parts, "; ")
+}
+
 // causes groups the differences that have one.
 func causes(rep *report.Report) []compare.Group { return compare.Causes(rep.Differences) }
 
@@ -108,6 +125,9 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 			fmt.Fprintf(w, "  %-9s %s = %s   (%s)\n", label, printable(in.Input), printable(in.Value), printable(in.Why))
 		}
 	}
+	if n := rep.Native; n != nil {
+		fmt.Fprintf(w, "  native    %s\n", printable(nativeLine(n)))
+	}
 	if len(rep.Tries) > 0 {
 		cage := "caged, no network"
 		if rep.Isolation == "none" {
@@ -129,6 +149,9 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 		fmt.Fprintf(w, "  suspicious %s\n", printable(s))
 	}
 	fmt.Fprintln(w, a.verdictLine(rep))
+	if n := rep.Native; n != nil && n.Functions > 0 {
+		fmt.Fprintf(w, "  code      %d of %s are the same, instruction by instruction; %d of the others are the C library's start files\n", n.Same, count(n.Functions, "function"), n.Start)
+	}
 	if rep.Failure != nil && rep.Failure.Log != "" {
 		fmt.Fprintln(w, indent(printable(rep.Failure.Log)))
 	} else if rep.Failure != nil && strings.Contains(rep.Failure.Detail, "\n") {

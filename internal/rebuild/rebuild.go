@@ -321,6 +321,9 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		r.fail("unsafe-wheel", "%v", err)
 		return false, nil
 	}
+	if p := infer.Nearest(r.evidence); p != nil {
+		r.report.Native = &report.Native{Modules: len(r.evidence.Native.Modules), Image: p.Image, Suite: p.Suite, Near: p.Near, Needs: p.Needs}
+	}
 	return true, nil
 }
 
@@ -561,6 +564,13 @@ func (r *run) outcome(o *Outcome) {
 	res := best.Result
 	rep.Verdict, rep.Members, rep.Equal = res.Verdict, res.Members, res.Equal
 	rep.Differences, rep.Unexplained, rep.Replayed = append(rep.Differences, res.Differences...), res.Unexplained(), res.Replayed
+	if n := rep.Native; n != nil {
+		for _, d := range res.Differences {
+			if f := d.Functions; f != nil {
+				n.Functions, n.Same, n.Start = n.Functions+f.Published, n.Same+f.Same, n.Start+f.Start
+			}
+		}
+	}
 	rep.Rebuilt = &report.Rebuilt{SHA256: best.sha256}
 	o.Wheel = best.wheel
 	if res.Envelope != nil {
