@@ -111,7 +111,7 @@ func (e Entry) odd(flag func(format string, args ...any)) {
 		flag("has a set-id or sticky bit (mode %06o)", mode)
 	case !e.IsDir() && mode&0o111 != 0 && mode&typeMask == 0:
 		flag("has mode %04o without a file type: executable to some installers only", mode)
-	case e.IsDir() && mode&0o002 != 0:
+	case e.IsDir() && mode&0o002 != 0 && e.System() != 0: // Windows knows no such modes
 		flag("is a directory that everybody may write to (mode %06o)", mode)
 	}
 	if dos&^0x30 != 0 {

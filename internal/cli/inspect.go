@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sort"
@@ -15,6 +16,7 @@ import (
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/rebuild"
+	"github.com/truewheel/truewheel/report"
 	"github.com/truewheel/truewheel/sdist"
 	"github.com/truewheel/truewheel/wheel"
 )
@@ -64,7 +66,10 @@ type inspection struct {
 	Suspicions []wheel.Suspicion `json:"suspicions"`
 	Recipe     []infer.Reason    `json:"recipe"`
 	Notes      []string          `json:"notes"`
+	Native     []infer.Mark      `json:"native,omitempty"` // what compiled members tell
+	Place      *infer.Place      `json:"place,omitempty"`  // where they were made, and what is near to it
 	archive    *wheel.Archive
+	modules    int
 }
 
 func (a *app) inspect(ctx context.Context, o *inspectOptions, text string) error {
@@ -155,6 +160,10 @@ func (in *inspection) fill(e *infer.Evidence, haveSource bool) {
 		in.Times[entry.Modified().Format(time.DateTime)]++
 	}
 	in.Members = len(e.Members)
+	if e.Native != nil {
+		in.modules = len(e.Native.Modules)
+		in.Native, in.Place = e.Native.Marks, infer.Nearest(e)
+	}
 	if haveSource {
 		_, in.Recipe = infer.Recipe(e)
 		for _, m := range e.Members {
@@ -184,15 +193,52 @@ func (a *app) printInspection(in *inspection) {
 			fmt.Fprintf(w, "              %s not in it: %s\n", count(n, "member"), printable(list(in.NotInSrc)))
 		}
 	}
+	printNative(w, in)
 	for _, r := range in.Recipe {
 		fmt.Fprintf(w, "  recipe      %s = %s   (%s)\n", printable(r.Input), printable(r.Value), printable(r.Why))
 	}
-	for _, s := range in.Suspicions {
+	for i, s := range in.Suspicions {
+		if i == 2*maxListed {
+			fmt.Fprintf(w, "  suspicious …and %d more: --json has all\n", len(in.Suspicions)-i)
+			break
+		}
 		fmt.Fprintf(w, "  %s  %s %s\n", a.paint(red, "suspicious"), printable(s.Member), printable(s.Detail))
 	}
 	if len(in.Suspicions) == 0 {
 		fmt.Fprintln(w, "  suspicious  nothing: the archive is plain, RECORD agrees with it")
 	}
+}
+
+// maxMarks bounds what is printed of one kind of marks; JSON has all.
+const maxMarks = 4
+
+// printNative tells what compiled members say, each with where it was read.
+func printNative(w io.Writer, in *inspection) {
+	shown := map[string]int{}
+	for i, m := range in.Native {
+		shown[m.Kind]++
+		last := i+1 == len(in.Native) || in.Native[i+1].Kind != m.Kind
+		if shown[m.Kind] > maxMarks {
+			if last {
+				fmt.Fprintf(w, "  %-11s …and %d more: --json has all\n", "", shown[m.Kind]-maxMarks)
+			}
+			continue
+		}
+		label := m.Kind
+		if shown[m.Kind] > 1 {
+			label = ""
+		}
+		where := m.Where
+		if m.More > 0 {
+			where += fmt.Sprintf(" and %d more", m.More)
+		}
+		fmt.Fprintf(w, "  %-11s %s   (%s)\n", label, printable(m.Value), printable(where))
+	}
+	if in.Place == nil {
+		return
+	}
+	line := nativeLine(&report.Native{Modules: in.modules, Image: in.Place.Image, Suite: in.Place.Suite, Near: in.Place.Near, Needs: in.Place.Needs})
+	fmt.Fprintf(w, "  place       %s\n", printable(line))
 }
 
 // counts lists values with their numbers, most frequent first.

@@ -34,12 +34,12 @@ const (
 	MarkPython   = "python"
 	MarkTool     = "tool"
 	MarkCrates   = "crates"
-	MarkConfig   = "build config"
+	MarkConfig   = "config"
 	MarkRepair   = "repair"
 	MarkVendored = "vendored"
 	MarkRunPath  = "rpath"
 	MarkPath     = "build path"
-	MarkTemp     = "temporary name"
+	MarkTemp     = "temporary"
 	MarkTime     = "time"
 )
 
@@ -76,6 +76,7 @@ type marker struct {
 	flags map[string]map[string]int // by version of GCC and flag: in how many units
 	units map[string]int
 	dirs  map[string]int
+	libcs map[string][2]string // by family of symbols: the newest version, and a module that needs it
 }
 
 func (m *marker) add(kind, value, where string) {
@@ -125,7 +126,7 @@ func readNative(a *wheel.Archive, e *Evidence) (*Native, error) {
 	if e.Filename.IsPure() {
 		return nil, nil
 	}
-	m := &marker{n: &Native{Modules: Modules(a)}, at: map[[2]string]int{}, flags: map[string]map[string]int{}, units: map[string]int{}, dirs: map[string]int{}}
+	m := &marker{n: &Native{Modules: Modules(a)}, at: map[[2]string]int{}, flags: map[string]map[string]int{}, units: map[string]int{}, dirs: map[string]int{}, libcs: map[string][2]string{}}
 	m.add(MarkPolicy, strings.Join(e.Filename.Platform, " "), "file name")
 	for _, entry := range a.Entries {
 		if entry.IsDir() || entry.Size < 64 || entry.Size > maxNative || !mayBeNative(entry.Name) {
@@ -189,7 +190,11 @@ func (m *marker) image(name string, im *native.Image) {
 	if !isModule {
 		return
 	}
-	m.add(MarkLinker, im.Linker, where("headers"))
+	linker := im.Linker
+	if im.Format == "PE" && linker != "" {
+		linker = "MSVC linker " + linker
+	}
+	m.add(MarkLinker, linker, where("headers"))
 	for _, c := range im.Compilers {
 		if v := gccVersion.FindStringSubmatch(c); v != nil && (m.n.GCC == "" || lessVersion(m.n.GCC, v[1])) {
 			m.n.GCC, m.n.RedHat = v[1], strings.Contains(c, "Red Hat")
@@ -214,12 +219,12 @@ func (m *marker) image(name string, im *native.Image) {
 	}
 	if im.Format == "ELF" {
 		m.symbols(im, name)
-		m.libc(im, where("symbol versions"))
+		m.libc(im, name)
 	}
 	for _, f := range im.Facts {
 		switch f.Name {
 		case "minimum OS", "SDK", "subsystem version":
-			m.add(MarkSystem, f.Name+" "+f.Value, where("load commands"))
+			m.add(MarkSystem, f.Name+" "+f.Value, where("headers"))
 		}
 	}
 	if im.Linked != "" {
@@ -273,19 +278,10 @@ func (m *marker) symbols(im *native.Image, name string) {
 }
 
 // libc notes the newest version of each family of symbols.
-func (m *marker) libc(im *native.Image, where string) {
-	newest := map[string]string{}
+func (m *marker) libc(im *native.Image, name string) {
 	for _, s := range im.Imports {
-		if v := libcSymbol.FindStringSubmatch(s); v != nil && (newest[v[1]] == "" || lessVersion(newest[v[1]], v[2])) {
-			newest[v[1]] = v[2]
-		}
-	}
-	for _, family := range []string{"GLIBC", "GLIBCXX", "CXXABI", "GCC"} {
-		if v := newest[family]; v != "" {
-			m.add(MarkLibc, family+" "+v, where)
-			if family == "GLIBC" && (m.n.Glibc == "" || lessVersion(m.n.Glibc, v)) {
-				m.n.Glibc = v
-			}
+		if v := libcSymbol.FindStringSubmatch(s); v != nil && (m.libcs[v[1]][0] == "" || lessVersion(m.libcs[v[1]][0], v[2])) {
+			m.libcs[v[1]] = [2]string{v[2], name}
 		}
 	}
 }
@@ -328,6 +324,12 @@ func (m *marker) conclude(e *Evidence) {
 	}) {
 		m.n.Flags = append(m.n.Flags, f)
 	}
+	m.n.Glibc = m.libcs["GLIBC"][0]
+	for _, family := range []string{"GLIBC", "GLIBCXX", "CXXABI", "GCC"} {
+		if v := m.libcs[family]; v[0] != "" {
+			m.add(MarkLibc, family+" "+v[0], "symbol versions of "+v[1])
+		}
+	}
 	if len(m.dirs) == 1 {
 		for d := range m.dirs {
 			m.n.Dir = d
@@ -364,6 +366,9 @@ func (m *marker) texts(a *wheel.Archive, e *Evidence) {
 		}
 	}
 	name, version := e.generator()
+	if name == "delocate" {
+		m.n.Repairer, m.n.Repaired = name, version
+	}
 	if project := backends[name]; project != "" && version != "" {
 		m.add(MarkTool, project+" "+version, "Generator")
 	} else {

@@ -79,12 +79,10 @@ func (n *Native) needs(machine, python string) string {
 		switch {
 		case m.Kind == MarkSystem && strings.HasPrefix(m.Value, "SDK"), m.Kind == MarkLinker:
 			out = append(out, m.Value)
-		case m.Kind == MarkRepair && m.Value == n.Repairer:
-			out = append(out, m.Value)
 		}
 	}
-	if n.Repairer == "delvewheel" {
-		out = append(out, "delvewheel "+n.Repaired)
+	if n.Repaired != "" {
+		out = append(out, n.Repairer+" "+n.Repaired)
 	}
 	return strings.Join(slices.Compact(out), ", ")
 }

@@ -2,6 +2,7 @@ package infer
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
 	"slices"
@@ -59,6 +60,7 @@ type change struct {
 }
 
 var remedies = []remedy{
+	{"compiled parts after a failure", compiledParts},
 	{"python after a failure", otherPython},
 	{"front end after a failure", otherFrontEnd},
 	{"setuptools after a failure", olderSetuptools},
@@ -87,8 +89,32 @@ func Retry(e *Evidence, tried []Attempt) (r recipe.Recipe, why string, ok bool) 
 
 // clone is a recipe that can be changed without changing r.
 func clone(r recipe.Recipe) recipe.Recipe {
-	r.Requires, r.Constraints, r.Pins = slices.Clone(r.Requires), slices.Clone(r.Constraints), slices.Clone(r.Pins)
+	r.Requires, r.Constraints, r.Pins, r.Env = slices.Clone(r.Requires), slices.Clone(r.Constraints), slices.Clone(r.Pins), maps.Clone(r.Env)
 	return r
+}
+
+// compiledParts switches on what a project compiles only when it is asked to:
+// by hatchling's variable for all build hooks, or by one that setup.py reads.
+func compiledParts(e *Evidence, a Attempt) []change {
+	pure := strings.HasSuffix(a.Name, "-none-any.whl") || a.Class == "build" && strings.Contains(a.Detail, "holds no extension module")
+	if e.Native == nil || !pure {
+		return nil
+	}
+	var out []change
+	with := func(name string) {
+		r := clone(a.Recipe)
+		set(&r, name, "1")
+		out = append(out, change{r, name + "=1: nothing was compiled, and the published wheel is"})
+	}
+	if strings.Contains(e.Source.Backend, "hatchling") {
+		with("HATCH_BUILD_HOOKS_ENABLE")
+	}
+	for _, m := range switchVariable.FindAllStringSubmatch(e.Source.SetupPy, -1) {
+		if switchOn.MatchString(m[1]) && !switchOff.MatchString(m[1]) {
+			with(m[1])
+		}
+	}
+	return out
 }
 
 func otherPython(e *Evidence, a Attempt) []change {
@@ -118,7 +144,7 @@ func otherPython(e *Evidence, a Attempt) []change {
 }
 
 func otherFrontEnd(e *Evidence, a Attempt) []change {
-	if a.Class != "build" || e.Source.SetupPy == "" {
+	if a.Class != "build" || e.Source.SetupPy == "" || e.Native != nil {
 		return nil
 	}
 	r := clone(a.Recipe)
@@ -127,7 +153,7 @@ func otherFrontEnd(e *Evidence, a Attempt) []change {
 }
 
 func olderSetuptools(e *Evidence, a Attempt) []change {
-	if a.Class != "build" || e.Source.SetupPy == "" {
+	if a.Class != "build" || e.Source.SetupPy == "" || e.Native != nil {
 		return nil
 	}
 	r := clone(a.Recipe)

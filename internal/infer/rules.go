@@ -591,7 +591,7 @@ var (
 	hasExtensions = regexp.MustCompile(`\bext_modules\b|\bcythonize\b|\bcffi_modules\b|\brust_extensions\b|\bmypycify\b`)
 	// A variable that looks like a switch of compiled parts.
 	switchVariable = regexp.MustCompile(`(?:environ\.get|environ|getenv)\s*[\[(]\s*["']([A-Z][A-Z0-9_]*)["']`)
-	switchOff      = regexp.MustCompile(`DISABLE|NO_|_NO|WITHOUT|SKIP|PURE|IGNORE`)
+	switchOff      = regexp.MustCompile(`DISABLE|(?:^|_)NO(?:_|CYTHON|EXT|MYPYC|C$)|WITHOUT|SKIP|PURE|IGNORE`)
 	switchOn       = regexp.MustCompile(`EXT|SPEEDUP|CYTHON|MYPYC|COMPILE|NATIVE|ACCEL`)
 	switchArgument = regexp.MustCompile(`["'](--(?:no|without|disable|skip|pure)[a-z-]*(?:ext|cython|c-|compile|speed|mypyc)[a-z-]*)["']`)
 )
