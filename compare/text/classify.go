@@ -21,6 +21,7 @@ var (
 	isMinor      = regexp.MustCompile(`^3\.\d{1,2}(\.\d+)?([a-z]+\d+)?\+?$`)
 	isMonth      = regexp.MustCompile(`(?i)\b(january|jan|february|feb|march|april|apr|may|june|jun|july|jul|august|aug|september|sept?|october|oct|november|nov|december|dec|januar|februar|märz|mai|juni|juli|oktober|okt|dezember|dez|janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre|monday|tuesday|wednesday|thursday|friday|saturday|sunday|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)\b`)
 	isLocale     = regexp.MustCompile(`^([a-z]{2}_[A-Z]{2}|C|POSIX)(\.[A-Za-z0-9-]+)?$`)
+	isCommit     = regexp.MustCompile(`^g?[0-9a-f]{7,40}$`)
 	isDecimal    = regexp.MustCompile(`^\d+([.,]\d+)+$`)
 )
 
@@ -73,6 +74,9 @@ func Classify(a, b, line, file string) string {
 	if isLocale.MatchString(a) && isLocale.MatchString(b) || isDecimal.MatchString(a) && isDecimal.MatchString(b) && strings.ReplaceAll(a, ",", ".") == strings.ReplaceAll(b, ",", ".") || masked(isMonth) {
 		return "locale"
 	}
+	if commit := strings.Trim(a, `'"`); isCommit.MatchString(commit) && b == "None" && strings.Contains(low, "commit") {
+		return "scm-version" // no version control told it
+	}
 	hex := isHex.MatchString(a) && isHex.MatchString(b) && strings.ContainsAny(a+b, "0123456789")
 	if versions && (isVersion.MatchString(a) || isVersion.MatchString(b) || hex) || hex && (strings.Contains(low, "commit") || strings.Contains(low, "revision") || strings.Contains(low, "git")) || strings.HasPrefix(a, "g") && isHex.MatchString(a[1:]) && strings.HasPrefix(b, "g") && isHex.MatchString(b[1:]) {
 		return "scm-version"
@@ -115,6 +119,8 @@ func samePlace(a, b string) bool {
 	if strings.Count(a, "/") < 1 || strings.Count(b, "/") < 1 || !roots.MatchString(a) || !roots.MatchString(b) || strings.Contains(a, "://") {
 		return false
 	}
+	// Debian's name of a directory.
+	a, b = strings.ReplaceAll(a, "dist-packages", "site-packages"), strings.ReplaceAll(b, "dist-packages", "site-packages")
 	return path.Base(a) == path.Base(b) || buildRoots.MatchString(a) || buildRoots.MatchString(b)
 }
 

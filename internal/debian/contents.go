@@ -116,19 +116,19 @@ func (p provision) better(q provision) provision {
 // SECTION/PACKAGE, of several with commas between.
 func findProviders(r io.Reader, wants []Want) (map[string]provision, error) {
 	type place struct {
-		what, below string
-		rank        int
+		what, below, end string // the path itself, or a directory and how the path ends
+		rank             int
 	}
 	byBase := map[string][]place{}
 	for _, w := range wants {
 		for i, p := range w.Paths {
 			below, base, deep := strings.Cut(p, "/**/")
 			if !deep {
-				below, base = p, path.Base(p)
+				base = p
 			} else {
-				below += "/"
+				below, base = below+"/", "/"+base
 			}
-			byBase[path.Base(base)] = append(byBase[path.Base(base)], place{w.What, below, i})
+			byBase[path.Base(base)] = append(byBase[path.Base(base)], place{w.What, below, base, i})
 		}
 	}
 	out := map[string]provision{}
@@ -143,7 +143,7 @@ func findProviders(r io.Reader, wants []Want) (map[string]provision, error) {
 		file := strings.TrimRight(line[:i], " \t")
 		base := file[strings.LastIndexByte(file, '/')+1:]
 		for _, want := range byBase[base] {
-			if file != want.below && !(strings.HasSuffix(want.below, "/") && strings.HasPrefix(file, want.below)) {
+			if file != want.below && !(strings.HasSuffix(want.below, "/") && strings.HasPrefix(file, want.below) && strings.HasSuffix(file, want.end)) {
 				continue
 			}
 			for _, qualified := range strings.Split(line[i+1:], ",") {

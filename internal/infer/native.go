@@ -3,6 +3,7 @@ package infer
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -58,7 +59,7 @@ type Native struct {
 	Rust     string   // version of rustc
 	Glibc    string   // newest version of a symbol that modules need, "2.14"
 	Python   string   // full version, "3.11.13"
-	Flags    []string // flags that all C units of modules have, of those that change code; nil when nothing tells
+	Flags    []string // that most C and C++ units of modules were compiled with, of those that change code; nil when nothing tells
 	Debug    bool     // modules have DWARF
 	Symtab   bool     // modules have symbols that the loader does not need
 	Dir      string   // directory the C units of modules were compiled in, when it is one
@@ -73,8 +74,7 @@ const maxNative = 512 << 20
 type marker struct {
 	n     *Native
 	at    map[[2]string]int
-	flags map[string]map[string]int // by version of GCC and flag: in how many units
-	units map[string]int
+	flags map[string]map[string]int // by version of GCC and all flags: in how many modules
 	dirs  map[string]int
 	libcs map[string][2]string // by family of symbols: the newest version, and a module that needs it
 }
@@ -126,7 +126,7 @@ func readNative(a *wheel.Archive, e *Evidence) (*Native, error) {
 	if e.Filename.IsPure() {
 		return nil, nil
 	}
-	m := &marker{n: &Native{Modules: Modules(a)}, at: map[[2]string]int{}, flags: map[string]map[string]int{}, units: map[string]int{}, dirs: map[string]int{}, libcs: map[string][2]string{}}
+	m := &marker{n: &Native{Modules: Modules(a)}, at: map[[2]string]int{}, flags: map[string]map[string]int{}, dirs: map[string]int{}, libcs: map[string][2]string{}}
 	m.add(MarkPolicy, strings.Join(e.Filename.Platform, " "), "file name")
 	for _, entry := range a.Entries {
 		if entry.IsDir() || entry.Size < 64 || entry.Size > maxNative || !mayBeNative(entry.Name) {
@@ -305,24 +305,26 @@ func (m *marker) producer(p, where string) {
 	if m.flags[v[1]] == nil {
 		m.flags[v[1]] = map[string]int{}
 	}
-	m.units[v[1]]++
-	for _, f := range strings.Fields(flags) {
-		m.flags[v[1]][f]++
-	}
+	m.flags[v[1]][flags]++
 }
 
 // conclude makes scalars of what was counted.
 func (m *marker) conclude(e *Evidence) {
-	for _, f := range slices.Sorted(func(yield func(string) bool) {
-		// Objects of another compiler came ready made.
-		for f, n := range m.flags[m.n.GCC] {
-			// What is the compiler's own default, or the linker's need, is not asked for.
-			if n == m.units[m.n.GCC] && f != "-mtune=generic" && f != "-march=x86-64" && f != "-fPIC" && f != "-fpic" && !yield(f) {
-				return
-			}
+	// Objects of another compiler came ready made; of several ways to compile
+	// the project's files the most frequent one counts.
+	usual, most := "", 0
+	for _, flags := range slices.Sorted(maps.Keys(m.flags[m.n.GCC])) {
+		if n := m.flags[m.n.GCC][flags]; n > most {
+			usual, most = flags, n
 		}
-	}) {
-		m.n.Flags = append(m.n.Flags, f)
+	}
+	for _, f := range strings.Fields(usual) {
+		switch {
+		case f == "-mtune=generic", f == "-march=x86-64", f == "-fPIC", f == "-fpic", strings.HasPrefix(f, "-std="):
+			// The compiler's own default, the linker's need, the language.
+		default:
+			m.n.Flags = append(m.n.Flags, f)
+		}
 	}
 	m.n.Glibc = m.libcs["GLIBC"][0]
 	for _, family := range []string{"GLIBC", "GLIBCXX", "CXXABI", "GCC"} {

@@ -19,6 +19,7 @@ var looked = []struct {
 }{
 	{regexp.MustCompile(`fatal error: ([A-Za-z0-9_./+-]+\.(?:h|hpp|hh)): No such file`), []string{"usr/include/%s", "usr/include/ARCH/%s", "usr/include/**/%s"}},
 	{regexp.MustCompile(`fatal error: ([A-Za-z0-9_./+-]+): No such file`), []string{"usr/include/%s", "usr/include/ARCH/%s"}},
+	{regexp.MustCompile(`(?:headers|library files)[a-z ]* (?:could not be found for|not found for) ([A-Za-z0-9_.+-]+)`), []string{"usr/lib/ARCH/lib%s.so", "usr/include/%s.h", "usr/lib/ARCH/pkgconfig/%s.pc"}},
 	{regexp.MustCompile(`cannot find -l([A-Za-z0-9_.+-]+)`), []string{"usr/lib/ARCH/lib%s.so", "usr/lib/lib%s.so"}},
 	{regexp.MustCompile(`(?:Dependency "?|No package '|Package ')([A-Za-z0-9_.+-]+)(?:"|') ?(?:not )?(?:found|, required|was not)`), []string{"usr/lib/ARCH/pkgconfig/%s.pc", "usr/share/pkgconfig/%s.pc"}},
 	{regexp.MustCompile(`Dependency ([A-Za-z0-9_.+-]+) found: NO`), []string{"usr/lib/ARCH/pkgconfig/%s.pc", "usr/share/pkgconfig/%s.pc"}},

@@ -181,9 +181,15 @@ func rank(filename string) int {
 	if !strings.Contains(platform, "musllinux") {
 		rank += 100
 	}
-	for i, s := range debian.Suites {
-		if slices.Contains(w.Python, "cp"+strings.ReplaceAll(s.Python, ".", "")) && !strings.HasSuffix(w.ABI[0], "t") {
-			rank += 10 * (i + 1)
+	switch abi := w.ABI[0]; {
+	case strings.HasSuffix(abi, "t"): // no free threads in those
+	case abi == "abi3":
+		rank += 25
+	default:
+		for i, s := range debian.Suites {
+			if slices.Contains(w.Python, "cp"+strings.ReplaceAll(s.Python, ".", "")) {
+				rank += 10 * (i + 1)
+			}
 		}
 	}
 	return rank
