@@ -6,7 +6,7 @@ GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 FUZZTIME ?= 20m
 BIN = bin/truewheel
 
-.PHONY: all build rebuild test lint vuln unit cross fuzz e2e bench bench-diff bench-native hostile docs runtime clean
+.PHONY: all build rebuild test lint vuln unit cross fuzz e2e bench bench-diff bench-native survey evidence hostile docs runtime clean
 
 all: build
 
@@ -64,6 +64,17 @@ bench-diff: build
 # Native projects locked and built twice, and by hand: the table of docs/bench.md. As root. NATIVE="markupsafe numpy" for some.
 bench-native: build
 	bench/native.py --truewheel $(abspath $(BIN)) --by-hand $(NATIVE)
+
+# The survey of native wheels: docs/survey.md. As root. SURVEY="numpy==2.4.6 ..." for some; what is in SURVEY_WORK is not built again.
+SURVEY_WORK ?= /var/tmp/truewheel-survey
+survey: build
+	bench/survey.py --truewheel $(abspath $(BIN)) --work $(SURVEY_WORK) $(SURVEY)
+	bench/survey.py --work $(SURVEY_WORK) --write
+
+# What inspect reads off native wheels, against readelf and strings: docs/evidence.md.
+evidence: build
+	command -v readelf >/dev/null || apt-get install -y -qq binutils
+	bench/evidence.py --truewheel $(abspath $(BIN)) --write
 
 # An OCI runtime, where the packages are Debian's and we are root.
 runtime:

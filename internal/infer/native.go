@@ -237,8 +237,8 @@ func (m *marker) image(name string, im *native.Image) {
 		m.add(MarkRunPath, p, where("dynamic section"))
 	}
 	for _, s := range im.Sections {
-		switch s.Kind {
-		case native.ReadOnly, native.Data, native.Debug:
+		// A run path that a repair tool replaced stays in .dynstr.
+		if s.Kind == native.ReadOnly || s.Kind == native.Data || s.Kind == native.Debug || s.Name == ".dynstr" {
 			m.paths(s, name)
 		}
 	}
@@ -294,7 +294,7 @@ func (m *marker) producer(p, where string) {
 		return
 	}
 	flags = "-" + flags
-	m.add(MarkFlags, compiler+": "+flags, where)
+	m.add(MarkFlags, p, where)
 	if !strings.HasPrefix(compiler, "GNU C") {
 		return
 	}
