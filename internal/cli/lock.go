@@ -14,9 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/truewheel/truewheel/internal/debian"
+	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/project"
 	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/store"
+	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
 	"github.com/truewheel/truewheel/recipe/lock"
 )
@@ -158,6 +160,9 @@ func (a *app) lock(ctx context.Context, o *lockOptions, given []string, withEpoc
 	if len(given) == 1 {
 		what = given[0]
 	}
+	if system, abroad := infer.Abroad(o.target); abroad {
+		return a.abroad(ctx, w, o, what, system)
+	}
 	if err := w.Find(ctx, what, &r); err != nil {
 		return err
 	}
@@ -203,6 +208,44 @@ func (a *app) lock(ctx context.Context, o *lockOptions, given []string, withEpoc
 	}
 	fmt.Fprintf(a.stdout, "  next: truewheel build --lock %s\n", o.out)
 	return nil
+}
+
+// abroad says what a target of another system is built on, as the published
+// wheel tells where a release is given: it can't be locked here.
+func (a *app) abroad(ctx context.Context, w *project.Workshop, o *lockOptions, what, system string) error {
+	refused := fmt.Errorf("target %s is built on %s: lock it there, with --env host", o.target, system)
+	if _, _, err := rebuild.ParseRelease(what); err != nil {
+		return refused
+	}
+	targets, err := rebuild.Targets(ctx, w.Supply.Client, what, rebuild.Choice{All: true})
+	if err != nil {
+		return err
+	}
+	for _, t := range targets {
+		f, err := pypi.ParseWheelFilename(t.Wheel.Filename)
+		if err != nil || !f.Fits(o.target) {
+			continue
+		}
+		path, err := w.Supply.Client.Fetch(ctx, t.Wheel)
+		if err != nil {
+			return err
+		}
+		subject, err := o.open(path)
+		if err != nil {
+			return err
+		}
+		defer subject.file.Close()
+		subject.Filename = t.Wheel.Filename
+		e, err := infer.Read(ctx, subject.Archive, nil, t.Wheel.UploadTime)
+		if err != nil {
+			return err
+		}
+		if p := infer.Nearest(e); p != nil {
+			fmt.Fprintf(a.stdout, "%s\n  published on %s\n", printable(t.Wheel.Filename), printable(p.Needs))
+		}
+		break
+	}
+	return refused
 }
 
 func (a *app) checkLock(ctx context.Context, w *project.Workshop, o *lockOptions, r project.Request) error {

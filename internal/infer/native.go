@@ -79,6 +79,10 @@ type marker struct {
 	libcs map[string][2]string // by family of symbols: the newest version, and a module that needs it
 }
 
+func newMarker(n *Native) *marker {
+	return &marker{n: n, at: map[[2]string]int{}, flags: map[string]map[string]int{}, dirs: map[string]int{}, libcs: map[string][2]string{}}
+}
+
 func (m *marker) add(kind, value, where string) {
 	if value == "" {
 		return
@@ -126,7 +130,7 @@ func readNative(a *wheel.Archive, e *Evidence) (*Native, error) {
 	if e.Filename.IsPure() {
 		return nil, nil
 	}
-	m := &marker{n: &Native{Modules: Modules(a)}, at: map[[2]string]int{}, flags: map[string]map[string]int{}, dirs: map[string]int{}, libcs: map[string][2]string{}}
+	m := newMarker(&Native{Modules: Modules(a)})
 	m.add(MarkPolicy, strings.Join(e.Filename.Platform, " "), "file name")
 	for _, entry := range a.Entries {
 		if entry.IsDir() || entry.Size < 64 || entry.Size > maxNative || !mayBeNative(entry.Name) {
@@ -144,7 +148,7 @@ func readNative(a *wheel.Archive, e *Evidence) (*Native, error) {
 			m.image(entry.Name, im)
 		}
 	}
-	m.conclude(e)
+	m.conclude()
 	m.texts(a, e)
 	if all := e.times(func(Member) bool { return true }); len(all) == 1 {
 		m.add(MarkTime, all[0].Format("2006-01-02T15:04:05"), "all entries")
@@ -309,7 +313,7 @@ func (m *marker) producer(p, where string) {
 }
 
 // conclude makes scalars of what was counted.
-func (m *marker) conclude(e *Evidence) {
+func (m *marker) conclude() {
 	// Objects of another compiler came ready made; of several ways to compile
 	// the project's files the most frequent one counts.
 	usual, most := "", 0

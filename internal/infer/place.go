@@ -77,14 +77,64 @@ func (n *Native) needs(machine, python string) string {
 	}
 	for _, m := range n.Marks {
 		switch {
-		case m.Kind == MarkSystem && strings.HasPrefix(m.Value, "SDK"), m.Kind == MarkLinker:
-			out = append(out, m.Value)
+		case m.Kind == MarkSystem && strings.HasPrefix(m.Value, "SDK "):
+			out = append(out, m.Value+xcode(strings.TrimPrefix(m.Value, "SDK ")))
+		case m.Kind == MarkLinker:
+			out = append(out, m.Value+visualStudio(strings.TrimPrefix(m.Value, "MSVC linker ")))
 		}
 	}
 	if n.Repaired != "" {
 		out = append(out, n.Repairer+" "+n.Repaired)
 	}
 	return strings.Join(slices.Compact(out), ", ")
+}
+
+// sdks are the releases of Xcode that brought each macOS SDK.
+var sdks = map[string]string{
+	"10.14": "10", "10.15": "11", "11.0": "12.2", "11.1": "12.3", "11.3": "12.5", "12.0": "13.0", "12.1": "13.2", "12.3": "13.3", "13.0": "14.1", "13.1": "14.2",
+	"13.3": "14.3", "14.0": "15.0", "14.2": "15.1", "14.4": "15.3", "14.5": "15.4", "15.0": "16.0", "15.1": "16.1", "15.2": "16.2", "15.4": "16.3", "15.5": "16.4", "26.0": "26.0",
+}
+
+func xcode(sdk string) string {
+	if v := sdks[strings.TrimSuffix(sdk, ".0")]; v != "" {
+		return " (Xcode " + v + ")"
+	}
+	if v := sdks[sdk]; v != "" {
+		return " (Xcode " + v + ")"
+	}
+	return ""
+}
+
+// visualStudio is the release that has a linker: 14.20 came with 2019 (16.0), 14.30 with 2022 (17.0).
+func visualStudio(linker string) string {
+	var minor int
+	if _, err := fmt.Sscanf(linker, "14.%d", &minor); err != nil {
+		return ""
+	}
+	switch {
+	case minor >= 50:
+		return " (Visual Studio 2026)"
+	case minor >= 30:
+		return fmt.Sprintf(" (Visual Studio 2022, 17.%d)", minor-30)
+	case minor >= 20:
+		return fmt.Sprintf(" (Visual Studio 2019, 16.%d)", minor-20)
+	case minor >= 10:
+		return " (Visual Studio 2017)"
+	}
+	return " (Visual Studio 2015)"
+}
+
+// Abroad reports whether a target, "cp311-macosx_11_0_arm64", is of a system
+// that no environment here has, and which.
+func Abroad(target string) (system string, abroad bool) {
+	platform := target[strings.LastIndexByte(target, '-')+1:]
+	switch {
+	case strings.HasPrefix(platform, "macosx_"):
+		return "macOS", true
+	case strings.HasPrefix(platform, "win"):
+		return "Windows", true
+	}
+	return "", false
 }
 
 // pythonOfTag is the minor version that the tag names, the oldest that it

@@ -20,6 +20,8 @@ var looked = []struct {
 	{regexp.MustCompile(`fatal error: ([A-Za-z0-9_./+-]+\.(?:h|hpp|hh)): No such file`), []string{"usr/include/%s", "usr/include/ARCH/%s", "usr/include/**/%s"}},
 	{regexp.MustCompile(`fatal error: ([A-Za-z0-9_./+-]+): No such file`), []string{"usr/include/%s", "usr/include/ARCH/%s"}},
 	{regexp.MustCompile(`(?:headers|library files)[a-z ]* (?:could not be found for|not found for) ([A-Za-z0-9_.+-]+)`), []string{"usr/lib/ARCH/lib%s.so", "usr/include/%s.h", "usr/lib/ARCH/pkgconfig/%s.pc"}},
+	{regexp.MustCompile(`the (lib[A-Za-z0-9_.+-]+)(?: and \S+)? development packages`), []string{"usr/lib/ARCH/%s.so"}},
+	{regexp.MustCompile(`the \S+ and (lib[A-Za-z0-9_.+-]+) development packages`), []string{"usr/lib/ARCH/%s.so"}},
 	{regexp.MustCompile(`cannot find -l([A-Za-z0-9_.+-]+)`), []string{"usr/lib/ARCH/lib%s.so", "usr/lib/lib%s.so"}},
 	{regexp.MustCompile(`(?:Dependency "?|No package '|Package ')([A-Za-z0-9_.+-]+)(?:"|') ?(?:not )?(?:found|, required|was not)`), []string{"usr/lib/ARCH/pkgconfig/%s.pc", "usr/share/pkgconfig/%s.pc"}},
 	{regexp.MustCompile(`Dependency ([A-Za-z0-9_.+-]+) found: NO`), []string{"usr/lib/ARCH/pkgconfig/%s.pc", "usr/share/pkgconfig/%s.pc"}},
@@ -28,7 +30,8 @@ var looked = []struct {
 	{regexp.MustCompile(`Program '?([a-z][a-z0-9_.+-]+)'? (?:not found|found: NO)`), []string{"usr/bin/%s"}},
 	{regexp.MustCompile(`command '([a-z][a-z0-9_.+-]+)' failed: No such file`), []string{"usr/bin/%s"}},
 	{regexp.MustCompile(`Unknown compiler\(s\): \[\['([a-z][a-z0-9_.+-]+)'`), []string{"usr/bin/%s"}},
-	{regexp.MustCompile(`(?i)can't find (rust) compiler|(cargo)[,\w ]* is not installed or is not on PATH`), []string{"usr/bin/%s"}},
+	{regexp.MustCompile(`can't find Rust (c)ompiler`), []string{"usr/bin/rust%s"}},
+	{regexp.MustCompile(`(cargo)[,\w ]* is not installed or is not on PATH`), []string{"usr/bin/%s"}},
 }
 
 // wants are the files that a build's log says were looked for in vain.
@@ -36,10 +39,7 @@ func wants(log, triplet string) []debian.Want {
 	var out []debian.Want
 	for _, l := range looked {
 		for _, m := range l.words.FindAllStringSubmatch(log, 64) {
-			name := strings.TrimPrefix(m[1]+m[len(m)-1][:len(m[len(m)-1])*min(1, len(m)-2)], "./")
-			if name == "rust" {
-				name = "rustc"
-			}
+			name := strings.TrimPrefix(m[1], "./")
 			if name == "" || strings.Contains(name, "..") || slices.ContainsFunc(out, func(w debian.Want) bool { return w.What == name }) || len(out) == 16 {
 				continue
 			}

@@ -410,6 +410,9 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	case ctx.Err() != nil:
 		return a, ctx.Err()
 	case errors.As(err, &failure):
+		if n := r.evidence.Native; n != nil && n.Rust != "" && failure.Class == "build" {
+			failure.Detail += " (the wheel is of Rust " + n.Rust + "; crates are not fetched for it)"
+		}
 		return failed(failure.Class, "%s", failure.Detail)
 	case errors.As(err, &resolve):
 		return failed("resolve", "%s", resolve.Detail)

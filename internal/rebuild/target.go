@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/truewheel/truewheel/compare"
@@ -159,7 +160,7 @@ func (t *Target) describe(page *pypi.Page, sdists []pypi.File) {
 
 // rank says how well a wheel can be rebuilt on this machine: one for it
 // before a pure one, a Python that an environment of packages has before
-// others, glibc before musl.
+// others, glibc before musl, and a newer C library before an older one.
 func rank(filename string) int {
 	w, err := pypi.ParseWheelFilename(filename)
 	if err != nil {
@@ -180,6 +181,14 @@ func rank(filename string) int {
 	rank := 2
 	if !strings.Contains(platform, "musllinux") {
 		rank += 100
+	}
+	for _, p := range w.Platform {
+		if parts := strings.Split(p, "_"); len(parts) > 3 && parts[0] == "manylinux" {
+			if minor, err := strconv.Atoi(parts[2]); err == nil {
+				rank += min(9, minor/5)
+			}
+			break
+		}
 	}
 	switch abi := w.ABI[0]; {
 	case strings.HasSuffix(abi, "t"): // no free threads in those
