@@ -96,6 +96,12 @@ def write(work):
     text += f"Of the {len(built)} that were built: {equal} of {members} members are equal ({share(equal, members)}); "
     text += f"of {functions} functions in the compiled members that differ {same} are the same, instruction by instruction ({share(same, functions)}), and {start} of the others are the C library's start files. "
     text += f"Nothing is unexplained in {nothing}.\n\n"
+    near = [r for r in built if r["functions"] and "another major" not in r["near"]]
+    far = [r for r in built if r["functions"] and "another major" in r["near"]]
+    text += "| compiler here | releases | functions | the same |\n|---|---:|---:|---:|\n"
+    for name, some in (("same major version of GCC as the published one", near), ("another major version", far)):
+        text += f"| {name} | {len(some)} | {sum(r['functions'] for r in some)} | {share(sum(r['same'] for r in some), sum(r['functions'] for r in some))} |\n"
+    text += "\n"
     alike = sum(1 for r in built if r["functions"] and r["same"] + r["start"] >= r["functions"])
     text += f"In {alike} releases every function of the project itself is the same; what is left is what the compiler, the linker and the C library write of themselves.\n\n"
     text += "By language:\n\n| language | built | members equal | functions the same |\n|---|---:|---:|---:|\n"

@@ -311,6 +311,36 @@ func TestMember(t *testing.T) {
 	}
 }
 
+// A release job that appends to a licence changes nothing else of it.
+func TestAppendedLicence(t *testing.T) {
+	const name = info + "licenses/LICENSE.txt"
+	licensed := func(text string) (*wheel.Archive, string) {
+		d := newDraft(t)
+		d.files[name] = text
+		d.names = append(d.names, name)
+		d.modes[name], d.times[name] = 0o644, d.times["demo/cli.py"]
+		a, b := d.wheel(t)
+		return a, hexSum(b)
+	}
+	for _, test := range []struct{ a, b, want string }{
+		{"one\ntwo\nthree\n", "one\ntwo\n", "license-files"},
+		{"one\ntwo\n", "one\nof a library\ntwo\n", "license-files"},
+		{"one\nTWO\nthree\n", "one\ntwo\n", ""},
+		{"other\n", "", ""},
+	} {
+		a, first := licensed(test.a)
+		b, second := licensed(test.b)
+		r, err := Wheels(t.Context(), a, b, Options{SubjectSHA256: first, RebuiltSHA256: second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(r.Differences, func(d Difference) bool { return d.Member == name })
+		if i < 0 || r.Differences[i].Cause != test.want {
+			t.Errorf("%q against %q: %+v", test.a, test.b, r.Differences)
+		}
+	}
+}
+
 // An archive within an archive is looked into, to the depth that was asked for.
 func TestNested(t *testing.T) {
 	inner := func(text string) []byte {

@@ -61,6 +61,9 @@ func (c *comparison) contents(ctx context.Context, i int, add func(Difference)) 
 		add(Difference{Kind: "content", Cause: "signature", Sure: true, Detail: "another signature"})
 	case isBOM.MatchString(p.name):
 		for _, f := range bom(a, b) {
+			if f.Cause == "" && base == "auditwheel.cdx.json" {
+				f.Cause, f.Detail = "vendored-library", "it lists other libraries, or other versions of them: "+f.Detail
+			}
 			add(content(f))
 		}
 	case inDistInfo(p.name) && base == "WHEEL":
@@ -78,6 +81,9 @@ func (c *comparison) contents(ctx context.Context, i int, add func(Difference)) 
 	case native.Is(a) && native.Is(b) && !isText:
 		c.native(i, a, b, add)
 	case !isText && c.nested(ctx, i, a, b, add):
+	case isText && inDistInfo(p.name) && isLicence.MatchString(base) && inserted(a, b):
+		lines := bytes.Count(a, []byte("\n")) - bytes.Count(b, []byte("\n"))
+		add(Difference{Kind: "content", Where: "text", Cause: "license-files", Detail: fmt.Sprintf("%+d lines in the published one, all of the rest is the same", lines)})
 	case isText:
 		for _, f := range text.Explain(p.name, a, b) {
 			add(content(c.told(f, p)))
@@ -107,6 +113,18 @@ func commonPrefix(a, b []byte) int {
 		n++
 	}
 	return n
+}
+
+// inserted reports whether one of two texts is the other with a piece more.
+func inserted(a, b []byte) bool {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	start, end := commonPrefix(a, b), 0
+	for end < len(b)-start && a[len(a)-1-end] == b[len(b)-1-end] {
+		end++
+	}
+	return len(b) > 0 && start+end == len(b)
 }
 
 // told adds what the source tells of a text that nothing else explains.
@@ -270,6 +288,9 @@ func (c *comparison) nested(ctx context.Context, i int, a, b []byte, add func(Di
 		return false
 	}
 	for _, d := range r.Differences {
+		if d.Member == "(symbols)" && d.Cause == "" && len(r.Differences) > 1 {
+			d.Cause = Consequence // the table of what the other members define
+		}
 		if d.Member != "" {
 			d.Where = strings.TrimSpace("!/" + d.Member + " " + d.Where)
 		} else {

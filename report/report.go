@@ -111,7 +111,7 @@ type Try struct {
 
 // Failure says why there is no file to compare.
 type Failure struct {
-	Class  string `json:"class"` // resolve | environment | build | timeout | source-missing | self-input | python-missing | fetch | unsafe-wheel | unsafe-source
+	Class  string `json:"class"` // resolve | environment | build | timeout | source-missing | self-input | python-missing | fetch | unsafe-wheel | unsafe-source | machine
 	Detail string `json:"detail"`
 	Log    string `json:"log,omitempty"` // last lines of the build log
 }

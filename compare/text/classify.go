@@ -22,6 +22,7 @@ var (
 	isMonth      = regexp.MustCompile(`(?i)\b(january|jan|february|feb|march|april|apr|may|june|jun|july|jul|august|aug|september|sept?|october|oct|november|nov|december|dec|januar|februar|märz|mai|juni|juli|oktober|okt|dezember|dez|janvier|février|mars|avril|juin|juillet|août|septembre|octobre|novembre|décembre|monday|tuesday|wednesday|thursday|friday|saturday|sunday|montag|dienstag|mittwoch|donnerstag|freitag|samstag|sonntag|lundi|mardi|mercredi|jeudi|vendredi|samedi|dimanche)\b`)
 	isLocale     = regexp.MustCompile(`^([a-z]{2}_[A-Z]{2}|C|POSIX)(\.[A-Za-z0-9-]+)?$`)
 	isCommit     = regexp.MustCompile(`^g?[0-9a-f]{7,40}$`)
+	isNothing    = regexp.MustCompile(`^(?i)(none|unknown|null|)$`)
 	isDecimal    = regexp.MustCompile(`^\d+([.,]\d+)+$`)
 )
 
@@ -74,7 +75,7 @@ func Classify(a, b, line, file string) string {
 	if isLocale.MatchString(a) && isLocale.MatchString(b) || isDecimal.MatchString(a) && isDecimal.MatchString(b) && strings.ReplaceAll(a, ",", ".") == strings.ReplaceAll(b, ",", ".") || masked(isMonth) {
 		return "locale"
 	}
-	if commit := strings.Trim(a, `'"`); isCommit.MatchString(commit) && b == "None" && strings.Contains(low, "commit") {
+	if isCommit.MatchString(strings.Trim(a, `'"`)) && isNothing.MatchString(strings.Trim(b, `'"`)) && (strings.Contains(low, "commit") || strings.Contains(low, "revision")) {
 		return "scm-version" // no version control told it
 	}
 	hex := isHex.MatchString(a) && isHex.MatchString(b) && strings.ContainsAny(a+b, "0123456789")

@@ -42,6 +42,9 @@ var Suites = []Suite{
 // Compilers are what native builds need besides a Python.
 var Compilers = []string{"g++", "gcc", "python3-dev"}
 
+// Tools are what PyPA's images have besides, and sources expect without saying so.
+var Tools = []string{"file", "make", "pkg-config"}
+
 // SuiteFor is the suite with that Python, a minor version.
 func SuiteFor(python string) (Suite, bool) {
 	i := slices.IndexFunc(Suites, func(s Suite) bool { return s.Python == python })

@@ -194,7 +194,7 @@ func otherLineEnds(e *Evidence, a Attempt) []change {
 }
 
 func legacyFrontEnd(e *Evidence, a Attempt) []change {
-	if a.Result == nil || e.Source.Declared || e.Source.SetupPy == "" || a.Recipe.Mode == recipe.SetupPy {
+	if a.Result == nil || e.Native != nil || e.Source.Declared || e.Source.SetupPy == "" || a.Recipe.Mode == recipe.SetupPy {
 		return nil
 	}
 	r := clone(a.Recipe)

@@ -466,7 +466,7 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 func (r *run) wanted(suite debian.Suite, rec recipe.Recipe) []string {
 	out := slices.Clone(suite.Plain)
 	if r.evidence.Native != nil {
-		out = append(append(out, debian.Compilers...), r.debs...)
+		out = slices.Concat(out, debian.Compilers, debian.Tools, r.debs)
 		for _, compiler := range []string{rec.Env["CC"], rec.Env["CXX"]} {
 			if compiler != "" {
 				out = append(out, compiler)
