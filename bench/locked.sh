@@ -140,4 +140,9 @@ echo
 sed 's/sha256:\(.\)/sha256:0\1/; s/sha256:0\(.\{63\}\)./sha256:0\1/' "$work/constraints.txt" >"$work/wrong.txt"
 "$uv" build --quiet --wheel --python "$python" --build-constraints "$work/wrong.txt" --require-hashes -o "$work/uv" . 2>/dev/null && fail "uv took another file"
 "$work/venv/bin/python" -m pip wheel -q --no-deps --build-constraint "$work/wrong.txt" -w "$work/pip" . >/dev/null 2>&1 && fail "pip took another file"
+# A published native wheel, with nothing said: the nearest environment, and nothing unexplained.
+"$bin" rebuild markupsafe==3.0.3 --cache-dir "$store" >"$work/native" && fail "another compiler made the same bytes?"
+test $? = 3 || { cat "$work/native"; fail "rebuild of a native wheel"; }
+grep -q 'nothing unexplained' "$work/native" || { cat "$work/native"; fail "something is unexplained"; }
+grep '  code ' "$work/native"
 echo "locked: all held"

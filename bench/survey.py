@@ -112,6 +112,18 @@ def write(work):
     text += "\n## Causes\n\nIn how many of the releases that were built each cause shows ([causes.md](causes.md)):\n\n| cause | releases |\n|---|---:|\n"
     for c, n in sorted(causes.items(), key=lambda x: (-x[1], x[0])):
         text += f"| {c} | {n} |\n"
+    toolchain = {"compiler", "compiler-flags", "link-target", "linker", "strip", "debug"}
+    having = lambda *names: [r for r in built if set(names) & set(r["causes"])]
+    only = [r for r in having("compiler") if set(r["causes"]) <= toolchain and r["unexplained"] == 0]
+    checkout = having("missing-from-sdist", "extra-from-checkout", "scm-version")
+    vendored = having("vendored-library", "sbom")
+    rust = [r for r in rows if r["verdict"] == "failed" and r["language"] == "Rust"]
+    text += "\n## What would help most\n\n| what | releases |\n|---|---:|\n"
+    text += f"| the image that the wheel was built in: another compiler is among the causes | {len(having('compiler'))} |\n"
+    text += f"| … and nothing else but what goes with it | {len(only)} |\n"
+    text += f"| the repository's commit: files or versions that the sdist has not | {len(checkout)} |\n"
+    text += f"| the libraries that were vendored, in their versions | {len(vendored)} |\n"
+    text += f"| Rust's crates in the cage | {len(rust)} |\n"
     if failures:
         text += "\nWhy others failed:\n\n| class | releases |\n|---|---:|\n"
         for c, n in sorted(failures.items(), key=lambda x: (-x[1], x[0])):

@@ -7,10 +7,13 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -218,6 +221,56 @@ func courier(t testing.TB, cargo []byte) []byte {
 	return b.Bytes()
 }
 
+// compiledWheel is a wheel with an extension module of a planted pair.
+func compiledWheel(t testing.TB, tag string) []byte {
+	t.Helper()
+	planted, err := zip.OpenReader("../../compare/testdata/planted/strip.a.whl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer planted.Close()
+	var module []byte
+	for _, f := range planted.File {
+		if strings.HasSuffix(f.Name, ".so") {
+			r, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if module, err = io.ReadAll(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	files := map[string][]byte{
+		"compiled/_fast.so": module, "compiled/__init__.py": []byte("answer = 42\n"),
+		"compiled-1.0.dist-info/METADATA": []byte("Metadata-Version: 2.1\nName: compiled\nVersion: 1.0\n"),
+		"compiled-1.0.dist-info/WHEEL":    []byte("Wheel-Version: 1.0\nGenerator: setuptools (80.9.0)\nRoot-Is-Purelib: false\nTag: " + tag + "\n"),
+	}
+	names := slices.Sorted(maps.Keys(files))
+	var record strings.Builder
+	for _, name := range names {
+		sum := sha256.Sum256(files[name])
+		fmt.Fprintf(&record, "%s,sha256=%s,%d\n", name, base64.RawURLEncoding.EncodeToString(sum[:]), len(files[name]))
+	}
+	const recordName = "compiled-1.0.dist-info/RECORD"
+	files[recordName] = []byte(record.String() + recordName + ",,\n")
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, name := range append(names, recordName) {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, CreatorVersion: 3<<8 | 20, ExternalAttrs: 0o100644 << 16})
+		if err == nil {
+			_, err = w.Write(files[name])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // require LOCK PROJECT adds the project's wheel to a lock as a build requirement.
 func (s *site) require(ts *testscript.TestScript, _ bool, args []string) {
 	name := ts.MkAbs(args[0])
@@ -310,6 +363,10 @@ func TestScripts(t *testing.T) {
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	s.add("courier", "courier-1.0-py3-none-any.whl", courier(t, s.files["plain-1.0-py3-none-any.whl"]), false)
+	for _, tag := range []string{"cp313-cp313-manylinux_2_28_x86_64", "cp313-cp313-macosx_11_0_arm64", "cp313-cp313-win_amd64"} {
+		s.add("compiled", "compiled-1.0-"+tag+".whl", compiledWheel(t, tag), false)
+	}
+	s.add("compiled", "compiled-1.0.tar.gz", pack(t, "compiled-1.0", map[string][]byte{"PKG-INFO": []byte("Name: compiled\nVersion: 1.0\n"), "setup.py": nil}), false)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository},
