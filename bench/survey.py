@@ -123,7 +123,7 @@ def write(work):
     text += f"| … and nothing else but what goes with it | {len(only)} |\n"
     text += f"| the repository's commit: files or versions that the sdist has not | {len(checkout)} |\n"
     text += f"| the libraries that were vendored, in their versions | {len(vendored)} |\n"
-    text += f"| Rust's crates in the cage | {len(rust)} |\n"
+    text += f"| a newer rustc than Debian's: Rust that did not build | {len(rust)} |\n"
     if failures:
         text += "\nWhy others failed:\n\n| class | releases |\n|---|---:|\n"
         for c, n in sorted(failures.items(), key=lambda x: (-x[1], x[0])):

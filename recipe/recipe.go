@@ -74,9 +74,11 @@ type Recipe struct {
 
 // Switches are settings given to the backend from outside the source.
 type Switches struct {
-	// Universal and PythonTag are [bdist_wheel] settings of setuptools.
+	// Universal, PythonTag and LimitedAPI are [bdist_wheel] settings of setuptools.
 	Universal bool   `json:"universal,omitempty" toml:"universal,omitempty"`
 	PythonTag string `json:"python_tag,omitempty" toml:"python_tag,omitempty"`
+	// LimitedAPI is the oldest Python of an abi3 wheel, "cp38".
+	LimitedAPI string `json:"limited_api,omitempty" toml:"limited_api,omitempty"`
 	// NoExtensions drops ext_modules from setup(): a file that a publisher had no compiler for.
 	NoExtensions bool `json:"no_extensions,omitempty" toml:"no_extensions,omitempty"`
 	// Args are further command-line arguments of setup.py's commands ("--no-cython-compile").

@@ -30,6 +30,8 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
+	"strings"
 	"time"
 )
 
@@ -98,11 +100,12 @@ func keep(name string) bool {
 	case "pyproject.toml", "setup.py", "setup.cfg", "PKG-INFO", "MANIFEST.in":
 		return true
 	}
-	return false
+	return path.Base(name) == "Cargo.lock" || name == ".cargo/config.toml" || strings.HasSuffix(name, "/.cargo/config.toml")
 }
 
 // ReadFile gives a small file that describes the project (pyproject.toml,
-// setup.py, setup.cfg, PKG-INFO, MANIFEST.in) from memory. The error is
+// setup.py, setup.cfg, PKG-INFO, MANIFEST.in at its top, any Cargo.lock and
+// .cargo/config.toml) from memory. The error is
 // fs.ErrNotExist when the source has none.
 func (t *Tree) ReadFile(name string) ([]byte, error) {
 	data, ok := t.small[name]

@@ -312,6 +312,8 @@ func (c *comparison) links() {
 		name := ""
 		if Plain(a.Name) == Plain(b.Name) {
 			name = "vendored-library"
+		} else if (a.Name == "") != (b.Name == "") && !slices.Equal(a.Compilers, b.Compilers) {
+			name = "compiler" // it is the compiler that names what it links, or does not
 		}
 		c.add(cause.Finding{Where: "own name", Cause: name, A: orNone(a.Name), B: orNone(b.Name)})
 	}

@@ -25,6 +25,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/truewheel/truewheel/internal/crates"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/recipe"
@@ -36,6 +37,9 @@ var hookPy []byte
 //go:embed surroundings.py
 var surroundingsPy []byte
 
+// cratesInCage is where a build sees Spec.Crates.
+const cratesInCage = "/truewheel/crates"
+
 // maxMessage bounds a line that comes out of a cage.
 const maxMessage = 1 << 20
 
@@ -46,6 +50,7 @@ type Spec struct {
 	Project     string // names the default build path, "attrs-25.4.0"
 	Backend     string // build-backend; "" is setuptools' legacy one
 	BackendPath []string
+	Crates      string // directory of crates for cargo, as package crates lays them out; "" is none
 	Environment *env.Environment
 	Runtime     *sandbox.Runtime // nil: no cage
 	Limits      sandbox.Limits
@@ -137,6 +142,9 @@ func Run(ctx context.Context, s Spec) (Result, error) {
 			sandbox.Mount{Source: lib, Target: "/truewheel/lib"},
 		)
 		spec.Mounts = append(spec.Mounts, s.Environment.Mounts()...)
+		if s.Crates != "" {
+			spec.Mounts = append(spec.Mounts, sandbox.Mount{Source: s.Crates, Target: cratesInCage})
+		}
 	} else {
 		if err := os.MkdirAll(in.work, 0o755); err != nil {
 			return r, fmt.Errorf("prepare build: %w", err)
@@ -171,9 +179,13 @@ func (s Spec) job(in insidePaths) job {
 			StepAt: r.Clock.StepAt, LineEnds: r.LineEnds,
 		},
 	}
+	j.Home = map[string]string{}
 	if config := distutilsConfig(r.Switches); config != "" {
 		// distutils reads this file in the user's home directory.
-		j.Home = map[string]string{".pydistutils.cfg": config}
+		j.Home[".pydistutils.cfg"] = config
+	}
+	if s.Crates != "" && s.Runtime != nil {
+		j.Home[".cargo/config.toml"] = crates.Config(cratesInCage)
 	}
 	return j
 }
@@ -224,6 +236,9 @@ func distutilsConfig(s recipe.Switches) string {
 	}
 	if s.PythonTag != "" {
 		lines += "python_tag = " + s.PythonTag + "\n"
+	}
+	if s.LimitedAPI != "" {
+		lines += "py_limited_api = " + s.LimitedAPI + "\n"
 	}
 	if lines == "" {
 		return ""

@@ -107,7 +107,8 @@ func RunInside(in io.Reader, out io.Writer, log io.Writer) error {
 		}
 	}
 	for name, text := range j.Home {
-		if err := os.WriteFile(filepath.Join(j.Work, "home", name), []byte(text), 0o644); err != nil {
+		at := filepath.Join(j.Work, "home", name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), 0o644)); err != nil {
 			return fail("source", err)
 		}
 	}

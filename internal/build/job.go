@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/truewheel/truewheel/internal/crates"
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/sandbox"
@@ -37,10 +39,34 @@ type Job struct {
 
 	Packages    []lock.Package // what is installed, sorted by name
 	environment *env.Environment
+	crates      []crates.Crate
 }
 
-// Resolve finds the packages of the environment and brings them here.
-func (j *Job) Resolve(ctx context.Context) error { return j.resolve(ctx, nil) }
+// Resolve finds the packages of the environment, and the crates that the
+// source's Cargo.lock names where the environment has a cargo, and brings
+// them here.
+func (j *Job) Resolve(ctx context.Context) error {
+	if err := j.resolve(ctx, nil); err != nil {
+		return err
+	}
+	cargo := filepath.Join(j.Root, "usr/bin/cargo")
+	if _, err := os.Stat(cargo); j.Root == "" || err != nil {
+		return nil
+	}
+	var err error
+	if j.crates, err = j.Source.crates(); err != nil || len(j.crates) == 0 {
+		return err
+	}
+	home := os.Getenv("CARGO_HOME")
+	if dir, err := os.UserHomeDir(); home == "" && err == nil {
+		home = filepath.Join(dir, ".cargo")
+	}
+	find := func() (string, error) { return crates.FindIndex(home, cargo) }
+	if err := crates.Fetch(ctx, j.Supply.Client, find, j.crates); err != nil {
+		return &Failure{Class: "resolve", Detail: err.Error()}
+	}
+	return nil
+}
 
 func (j *Job) resolve(ctx context.Context, extra []string) error {
 	switch {
@@ -98,11 +124,26 @@ func (j *Job) Prepare(ctx context.Context) error {
 	if err := j.Source.Unpack(ctx, j.Recipe, source); err != nil {
 		return err
 	}
+	if len(j.crates) > 0 {
+		open := func(sha256 string) (*os.File, error) {
+			at, ok := j.Supply.Client.Store.Path(sha256)
+			if !ok {
+				return nil, errors.New("it is no longer in the store")
+			}
+			return os.Open(at)
+		}
+		if err := crates.Unpack(ctx, j.crates, j.vendored(), open); err != nil {
+			return err
+		}
+	}
 	if j.Runtime == nil {
 		return nil
 	}
 	return sandbox.Own(source)
 }
+
+// vendored is the directory of the crates.
+func (j *Job) vendored() string { return filepath.Join(j.Dir, "crates") }
 
 func (j *Job) install(ctx context.Context) error {
 	if err := j.Supply.Install(ctx, j.environment, j.Runtime, j.Packages); err != nil {
@@ -145,7 +186,12 @@ func (j *Job) Build(ctx context.Context, log io.Writer) (Result, error) {
 		}
 		return j.install(ctx)
 	}
+	vendored := ""
+	if len(j.crates) > 0 {
+		vendored = j.vendored()
+	}
 	return Run(ctx, Spec{
+		Crates: vendored,
 		Recipe: j.Recipe, Source: j.Unpacked(), Project: j.Source.Tree.Top,
 		Backend: j.Source.System.Backend, BackendPath: j.Source.System.BackendPath, Environment: j.environment,
 		Runtime: j.Runtime, Limits: j.Limits, Requires: asked, Log: log, Work: j.Dir,

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/truewheel/truewheel/internal/crates"
 	"github.com/truewheel/truewheel/recipe"
 	"github.com/truewheel/truewheel/sdist"
 )
@@ -47,6 +49,31 @@ func OpenSource(ctx context.Context, filename, path string, limits sdist.Limits)
 func (s *Source) ReadSystem() (err error) {
 	s.System, err = s.Tree.BuildSystem()
 	return err
+}
+
+// crates are those that the source's Cargo.locks name. A source that says
+// itself where cargo finds its crates needs none.
+func (s *Source) crates() ([]crates.Crate, error) {
+	var out []crates.Crate
+	for _, e := range s.Tree.Entries {
+		switch base := path.Base(e.Name); {
+		case strings.HasSuffix(e.Name, ".cargo/config.toml"):
+			if data, err := s.Tree.ReadFile(e.Name); err == nil && strings.Contains(string(data), "replace-with") {
+				return nil, nil
+			}
+		case base == "Cargo.lock" && !e.Dir && e.Symlink == "":
+			data, err := s.Tree.ReadFile(e.Name)
+			if err != nil {
+				return nil, err
+			}
+			found, err := crates.Parse(data)
+			if err != nil {
+				return nil, &Failure{Class: "resolve", Detail: e.Name + ": " + err.Error()}
+			}
+			out = append(out, found...)
+		}
+	}
+	return out, nil
 }
 
 // Close closes the file.

@@ -122,6 +122,11 @@ func TestNativeRules(t *testing.T) {
 		{"another compiler of the suite", newest, func(im *native.Image) {
 			im.Compilers = []string{"GCC: (GNU) 12.2.1 20221121 (Red Hat 12.2.1-7)"}
 		}, nil, func(r recipe.Recipe) bool { return r.Env["CC"] == "gcc-12" && r.Env["CXX"] == "g++-12" }},
+		{"limited API from outside", "demo-1.0-cp38-abi3-manylinux_2_28_x86_64.whl", nil, nil, func(r recipe.Recipe) bool { return r.Switches.LimitedAPI == "cp38" }},
+		{"limited API in the source", "demo-1.0-cp38-abi3-manylinux_2_28_x86_64.whl", nil, func(e *Evidence) { e.Source.SetupPy = "options={'bdist_wheel': {'py_limited_api': 'cp38'}}" }, func(r recipe.Recipe) bool { return r.Switches.LimitedAPI == "" }},
+		{"maturin's policy", newest, nil, func(e *Evidence) { e.Generator, e.Native.Repairer = "maturin (1.8.3)", "" }, func(r recipe.Recipe) bool {
+			return r.Env["MATURIN_PEP517_ARGS"] == "--compatibility manylinux_2_17 --auditwheel skip" && r.Repair == ""
+		}},
 		{"Cython", newest, nil, func(e *Evidence) { e.Source.Requires = []string{"setuptools", "Cython>=3"} }, func(r recipe.Recipe) bool { return hasPin(r, "cython", "3.1.4") }},
 		{"Cython that the source did not ask for", newest, nil, nil, func(r recipe.Recipe) bool { return !hasPin(r, "cython", "3.1.4") }},
 	} {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/recipe"
 )
 
@@ -51,6 +52,41 @@ func policyVersion(platform string) string {
 		return m[1] + "." + m[2]
 	}
 	return ""
+}
+
+var limitedSetting = regexp.MustCompile(`py[-_]limited[-_]api["']?\s*[:=]\s*["']?cp3`)
+
+// limitedAPI: an abi3 tag that the source does not ask for was given from outside.
+func limitedAPI(e *Evidence, r *recipe.Recipe) []Reason {
+	if e.Native == nil || !e.setuptools() || !slices.Contains(e.Filename.ABI, "abi3") {
+		return nil
+	}
+	for _, text := range []string{e.Source.SetupPy, e.Source.SetupCfg, e.Source.Pyproject} {
+		if limitedSetting.MatchString(text) {
+			return nil
+		}
+	}
+	r.Switches.LimitedAPI = e.Filename.Python[0]
+	return reason("limited API", r.Switches.LimitedAPI, "tag abi3, which the source does not ask for")
+}
+
+// maturin leaves the tag of a wheel that PEP 517's front ends build at linux,
+// unless its own variable says which policy it is for.
+func maturin(e *Evidence, r *recipe.Recipe) []Reason {
+	name, _ := e.generator()
+	if e.Native == nil || name != "maturin" || !slices.ContainsFunc(e.Filename.Platform, portable) {
+		return nil
+	}
+	platform := e.Filename.Platform[0]
+	for _, m := range debian.Machines {
+		platform = strings.TrimSuffix(platform, "_"+m)
+	}
+	args := "--compatibility " + platform + " --auditwheel skip"
+	if !e.Native.Symtab {
+		args += " --strip"
+	}
+	set(r, "MATURIN_PEP517_ARGS", args)
+	return reason("MATURIN_PEP517_ARGS", args, "maturin made the wheel, for the tag %s", e.Filename.Platform[0])
 }
 
 // generators: tools that wrote their version into the modules.

@@ -31,6 +31,8 @@ var looked = []struct {
 	{regexp.MustCompile(`command '([a-z][a-z0-9_.+-]+)' failed: No such file`), []string{"usr/bin/%s"}},
 	{regexp.MustCompile(`Unknown compiler\(s\): \[\['([a-z][a-z0-9_.+-]+)'`), []string{"usr/bin/%s"}},
 	{regexp.MustCompile(`can't find Rust (c)ompiler`), []string{"usr/bin/rust%s"}},
+	{regexp.MustCompile("The system library `([A-Za-z0-9_.+-]+)` required by crate"), []string{"usr/lib/ARCH/pkgconfig/%s.pc"}},
+	{regexp.MustCompile(`Could not find directory of OpenSSL installation[^\x00]{0,40}()`), []string{"usr/lib/ARCH/pkgconfig/openssl.pc%s"}},
 	{regexp.MustCompile(`(?:CM|cm)(ake) (?:is )?(?:unavailable|not found)`), []string{"usr/bin/cm%s"}},
 	{regexp.MustCompile(`(cargo)[,\w ]* is not installed or is not on PATH`), []string{"usr/bin/%s"}},
 }

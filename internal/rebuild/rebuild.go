@@ -411,7 +411,7 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 		return a, ctx.Err()
 	case errors.As(err, &failure):
 		if n := r.evidence.Native; n != nil && n.Rust != "" && failure.Class == "build" {
-			failure.Detail += " (the wheel is of Rust " + n.Rust + "; crates are not fetched for it)"
+			failure.Detail += " (the wheel is of Rust " + n.Rust + ")"
 		}
 		return failed(failure.Class, "%s", failure.Detail)
 	case errors.As(err, &resolve):
@@ -467,6 +467,9 @@ func (r *run) wanted(suite debian.Suite, rec recipe.Recipe) []string {
 	out := slices.Clone(suite.Plain)
 	if r.evidence.Native != nil {
 		out = slices.Concat(out, debian.Compilers, debian.Tools, r.debs)
+		if r.evidence.Native.Rust != "" {
+			out = append(out, "cargo", "rustc")
+		}
 		for _, compiler := range []string{rec.Env["CC"], rec.Env["CXX"]} {
 			if compiler != "" {
 				out = append(out, compiler)
