@@ -17,6 +17,7 @@ import (
 
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/index"
+	"github.com/truewheel/truewheel/internal/rootfs"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/internal/uv"
@@ -242,7 +243,7 @@ func (s *Supply) rootDir(digest string) string {
 // which digest.
 func (s *Supply) MakeRoot(ctx context.Context, debs []lock.Deb) (string, error) {
 	var key strings.Builder
-	fmt.Fprintln(&key, debian.Version)
+	fmt.Fprintln(&key, rootfs.Version)
 	for _, d := range debs {
 		fmt.Fprintln(&key, d.Name, d.Version, d.SHA256)
 	}
@@ -278,7 +279,7 @@ func (s *Supply) unpackRoot(ctx context.Context, debs []lock.Deb) (string, error
 	if err != nil {
 		return "", err
 	}
-	digest := debian.Digest(manifest)
+	digest := rootfs.Digest(manifest)
 	if err := errors.Join(
 		os.WriteFile(filepath.Join(fresh, "manifest"), manifest, 0o444),
 		os.MkdirAll(filepath.Join(st.Dir(), Roots), 0o755),
