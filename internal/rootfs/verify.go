@@ -15,6 +15,31 @@ import (
 	"strings"
 )
 
+// Open reads what [Tree.Manifest] says of a root directory in dir that is
+// finished: nothing is read of the directory, and nothing may be written to it.
+func Open(dir string, manifest []byte) (*Tree, error) {
+	nodes, err := parseManifest(manifest)
+	if err != nil {
+		return nil, err
+	}
+	t, err := New(dir)
+	if err != nil {
+		return nil, err
+	}
+	for at, n := range nodes {
+		at = strings.TrimPrefix(at, "/")
+		if n.Kind == File {
+			info, err := t.root.Lstat(at)
+			if err != nil {
+				return nil, errors.Join(fmt.Errorf("read root: %w", err), t.Close())
+			}
+			n.Size = info.Size()
+		}
+		t.nodes[at] = &n
+	}
+	return t, nil
+}
+
 // Verify reads a root directory and says in which files it is not what its
 // Manifest has. Owners are not compared: they are those of who unpacked it.
 func Verify(ctx context.Context, dir string, manifest []byte) ([]string, error) {
