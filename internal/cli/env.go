@@ -120,7 +120,7 @@ func (a *app) envDigest(ctx context.Context, o *envOptions) error {
 	if err != nil {
 		return err
 	}
-	if l.Environment.Kind != lock.Debian {
+	if l.Environment.Kind == lock.Host {
 		return errors.New("an environment of kind host has no root of its own")
 	}
 	_, root, err := w.Interpreter(ctx, l)
