@@ -15,7 +15,7 @@ import tempfile
 import urllib.request
 import zipfile
 
-HEAD = "# cibuildwheel\tuploaded\tpolicy\tarchitecture\timage\ttag\n"
+HEAD = "# cibuildwheel\tuploaded\tpolicy\tarchitecture\timage\ttag\tdigest\n"
 YOUNG = datetime.timedelta(days=730)
 
 
@@ -45,7 +45,10 @@ def wanted(found):
 
 
 def pins(wheel):
-    """(policy, architecture, image, tag) of the images for CPython."""
+    """(policy, architecture, image, tag, digest) of the images for CPython.
+
+    Old releases say HOST/IMAGE:TAG, new ones HOST/IMAGE@sha256:… # TAG.
+    """
     with zipfile.ZipFile(wheel) as z:
         names = [n for n in z.namelist() if n.endswith("/pinned_docker_images.cfg")]
         config = configparser.ConfigParser()
@@ -54,9 +57,10 @@ def pins(wheel):
         if section.startswith("pypy"):
             continue  # the same images, or none for CPython
         for policy, image in config[section].items():
-            m = re.fullmatch(r"[^/]+/([^:@]+)[:@](.+)", image)
-            if m:
-                yield policy, section, m[1], m[2]
+            m = re.fullmatch(r"[^/]+/([a-z0-9._/-]+)(?::([\w.-]+))?(?:@(sha256:[0-9a-f]{64}))?(?:\s*#\s*([\w.-]+))?", image)
+            if not m:
+                sys.exit(f"{wheel.name}: {policy} = {image}: not known what that means")
+            yield policy, section, m[1], m[2] or m[4] or "-", m[3] or "-"
 
 
 def main():

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	_ "embed"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -60,7 +59,8 @@ type Pin struct {
 	Release  string    // of cibuildwheel
 	Uploaded time.Time // the day
 	Image    string    // without the registry's host, "pypa/manylinux_2_28_x86_64"
-	Tag      string
+	Tag      string    // "" where none is known
+	Digest   string    // "sha256:…", "" in old releases
 }
 
 // pinnedTSV is made by bench/pinned.py, sorted by version.
@@ -76,12 +76,13 @@ func Pinned(p Policy, machine string, at time.Time) (Pin, bool) {
 	lines := bufio.NewScanner(bytes.NewReader(pinnedTSV))
 	for lines.Scan() {
 		f := strings.Split(lines.Text(), "\t")
-		if len(f) != 6 || strings.HasPrefix(f[0], "#") || f[2] != p.Name || f[3] != machine {
+		if len(f) != 7 || strings.HasPrefix(f[0], "#") || f[2] != p.Name || f[3] != machine {
 			continue
 		}
 		day, err := time.Parse(time.DateOnly, f[1])
 		if err == nil && !day.After(at) {
-			out = Pin{f[0], day, f[4], f[5]}
+			known := func(s string) string { return strings.TrimPrefix(s, "-") }
+			out = Pin{f[0], day, f[4], known(f[5]), known(f[6])}
 		}
 	}
 	return out, out.Release != ""
@@ -89,14 +90,5 @@ func Pinned(p Policy, machine string, at time.Time) (Pin, bool) {
 
 // Reference is the image that is pinned, by a short name.
 func (p Pin) Reference() Reference {
-	r := Reference{Transport: Registry, Name: p.Image, Tag: p.Tag}
-	if IsDigest(p.Tag) {
-		r.Tag, r.Digest = "", p.Tag
-	}
-	return r
-}
-
-// String is for people.
-func (p Pin) String() string {
-	return fmt.Sprintf("%s:%s, of cibuildwheel %s", p.Image, p.Tag, p.Release)
+	return Reference{Transport: Registry, Name: p.Image, Tag: p.Tag, Digest: p.Digest}
 }

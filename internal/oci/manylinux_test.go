@@ -1,6 +1,7 @@
 package oci
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -42,8 +43,19 @@ func TestPinned(t *testing.T) {
 		if ok != (c.release != "") || pin.Release != c.release || pin.Image != c.image || ok && pin.Tag == "" {
 			t.Errorf("%s %s: %+v", c.tag, c.day, pin)
 		}
-		if r := pin.Reference(); ok && (r.Host != "" || !IsName(r.Name) || !tagName.MatchString(r.Tag)) {
+		if r := pin.Reference(); ok && (r.Host != "" || !IsName(r.Name)) {
 			t.Errorf("%+v", r)
+		}
+	}
+	for line := range strings.Lines(string(pinnedTSV)) {
+		f := strings.Split(strings.TrimSpace(line), "\t")
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		_, err := time.Parse(time.DateOnly, f[1])
+		_, _, known := ParsePolicy(f[2] + "_" + f[3])
+		if len(f) != 7 || err != nil || !known || !IsName(f[4]) || f[5] != "-" && !tagName.MatchString(f[5]) || f[6] != "-" && !IsDigest(f[6]) || f[5]+f[6] == "--" {
+			t.Errorf("%q", line)
 		}
 	}
 }
