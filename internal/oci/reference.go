@@ -127,6 +127,8 @@ func (r Reference) String() string {
 		s = r.Transport + ":" + r.Path
 	case r.Host != "":
 		s = r.Host + "/" + r.Name
+	case r.Name == Layout || r.Name == Archive:
+		s = Registry + "://" + r.Name // with its tag it would be a path
 	}
 	if r.Tag != "" {
 		s += ":" + r.Tag
