@@ -54,6 +54,7 @@ kill $registry
 registry=
 "$bin" rebuild markupsafe==3.0.3 --lock oci.lock --image "oci:$work/layout" -q --cache-dir "$work/third"
 test $? = 3 || fail "Debian's compiler is not the publisher's: that has to show"
+"$bin" rebuild idna==3.7 --env oci --image "oci:$work/layout" -q --cache-dir "$work/third" || fail "a pure wheel in an image"
 "$bin" build --lock oci.lock --out fourth --cache-dir "$work/fourth-store" >log 2>&1 && fail "built without an image"
 grep -q "registries.conf" log || { cat log; fail "it does not say what is missing"; }
 "$bin" lock markupsafe==3.0.3 --image "docker-archive:archive.tar" --target cp311-manylinux_x86_64 -o archive.lock --cache-dir "$work/third" || fail "lock from an archive"

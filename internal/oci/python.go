@@ -113,7 +113,14 @@ func Choose(pythons []Python, tag string) (Python, error) {
 	if best.Path != "" {
 		return best, nil
 	}
-	return best, fmt.Errorf("the image has no Python for %q (it has %s)", cmp.Or(tag, "any tag"), cmp.Or(strings.Join(have, ", "), "none"))
+	return best, &NoPythonError{cmp.Or(tag, "any tag"), cmp.Or(strings.Join(have, ", "), "none")}
+}
+
+// A NoPythonError says that an image has not the interpreter that is wanted.
+type NoPythonError struct{ Tag, Have string }
+
+func (e *NoPythonError) Error() string {
+	return fmt.Sprintf("the image has no Python for %q (it has %s)", e.Tag, e.Have)
 }
 
 var (

@@ -471,6 +471,10 @@ func (r *run) image(ctx context.Context, rec recipe.Recipe) (python env.Python, 
 		ref = &pinned
 	}
 	e, err := r.Supply.OCI(ctx, *ref, "cp"+strings.ReplaceAll(rec.Python, ".", ""))
+	var missing *oci.NoPythonError
+	if errors.As(err, &missing) {
+		return python, "", "python-missing", err
+	}
 	if err != nil {
 		return python, "", "environment", err
 	}
