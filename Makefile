@@ -47,6 +47,7 @@ e2e: build
 	bench/e2e.sh $(BIN)
 	bench/robust.sh $(BIN)
 	bench/locked.sh $(BIN)
+	bench/oci.sh $(BIN)
 
 # The table of docs/bench.md, and bench/results.tsv. Lists: LISTS="a.tsv b.tsv".
 bench: build

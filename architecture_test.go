@@ -19,9 +19,9 @@ const module = "github.com/truewheel/truewheel/"
 var houses = []string{
 	"pypi", "wheel", "wheel/deflate", "sdist", "recipe", "recipe/lock",
 	"compare/cause", "compare/text", "compare/native", "compare/tree", "compare", "report",
-	"internal/hostile", "internal/store", "internal/index", "internal/crates", "internal/debian", "internal/git", "internal/infer", "internal/uv", "internal/sandbox",
+	"internal/hostile", "internal/store", "internal/index", "internal/crates", "internal/rootfs", "internal/debian", "internal/oci", "internal/git", "internal/infer", "internal/uv", "internal/sandbox",
 	"internal/env", "internal/build", "internal/project", "internal/rebuild", "internal/cli", "cmd/truewheel",
-	"bench", "bench/hostile", "internal/docs",
+	"bench", "bench/hostile", "bench/image", "internal/docs",
 }
 
 // public packages are pure: none of these.

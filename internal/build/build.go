@@ -167,7 +167,7 @@ func (s Spec) job(in insidePaths) job {
 	j := job{
 		Source: in.source, Path: in.path, Work: in.work, Hook: in.hook,
 		Python: s.Environment.Executable(), Umask: r.Umask,
-		Env: buildEnv(r, s.Environment.Bin(), filepath.Join(in.work, "home"), in.tmp),
+		Env: buildEnv(r, s.Environment, filepath.Join(in.work, "home"), in.tmp),
 		Call: call{
 			Mode: string(r.Mode), Backend: backend, BackendPath: s.BackendPath,
 			NoExtensions: r.Switches.NoExtensions, Args: append([]string{}, r.Switches.Args...),
@@ -200,9 +200,9 @@ func platform(target string) string {
 }
 
 // buildEnv is the whole environment of the hooks, sorted.
-func buildEnv(r recipe.Recipe, bin, home, tmp string) []string {
+func buildEnv(r recipe.Recipe, e *env.Environment, home, tmp string) []string {
 	vars := map[string]string{
-		"PATH":                    bin + string(os.PathListSeparator) + "/usr/local/bin:/usr/bin:/bin",
+		"PATH":                    e.SearchPath(),
 		"HOME":                    home,
 		"TMPDIR":                  tmp,
 		"LANG":                    "C.UTF-8",
@@ -211,6 +211,13 @@ func buildEnv(r recipe.Recipe, bin, home, tmp string) []string {
 		"PYTHONHASHSEED":          "0",
 		"PYTHONDONTWRITEBYTECODE": "1",
 		"PYTHONNOUSERSITE":        "1",
+	}
+	// An image's variables count where they are not those that a build is to
+	// have the same everywhere. It may not have our language.
+	for k, v := range e.Python.Vars {
+		if _, ours := vars[k]; !ours || k == "LANG" || k == "LC_ALL" {
+			vars[k] = v
+		}
 	}
 	maps.Copy(vars, r.Env)
 	if r.TimeZone != "" {

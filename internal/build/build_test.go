@@ -15,12 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/recipe"
 )
 
 func TestBuildEnv(t *testing.T) {
 	epoch := int64(1700000000)
-	got := buildEnv(recipe.Recipe{SourceDateEpoch: &epoch, TimeZone: "EST5", HashSeed: "7", Env: map[string]string{"NO_EXT": "1"}}, "/env/bin", "/home", "/tmp")
+	got := buildEnv(recipe.Recipe{SourceDateEpoch: &epoch, TimeZone: "EST5", HashSeed: "7", Env: map[string]string{"NO_EXT": "1"}}, &env.Environment{Seen: "/env"}, "/home", "/tmp")
 	want := []string{
 		"HOME=/home", "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "NO_EXT=1", "PATH=/env/bin" + string(os.PathListSeparator) + "/usr/local/bin:/usr/bin:/bin",
 		"PYTHONDONTWRITEBYTECODE=1", "PYTHONHASHSEED=7", "PYTHONNOUSERSITE=1", "SOURCE_DATE_EPOCH=1700000000", "TMPDIR=/tmp", "TZ=EST5",

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/internal/crates"
-	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/rootfs"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
@@ -153,7 +153,7 @@ func (j *Job) install(ctx context.Context) error {
 		return nil
 	}
 	// What is installed now would have times of now.
-	return settle(j.environment.Dir, debian.Time)
+	return settle(j.environment.Dir, rootfs.Time)
 }
 
 // settle gives all files below dir one modification time.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/project"
+	"github.com/truewheel/truewheel/internal/rootfs"
 	"github.com/truewheel/truewheel/recipe/lock"
 )
 
@@ -120,7 +120,7 @@ func (a *app) envDigest(ctx context.Context, o *envOptions) error {
 	if err != nil {
 		return err
 	}
-	if l.Environment.Kind != lock.Debian {
+	if l.Environment.Kind == lock.Host {
 		return errors.New("an environment of kind host has no root of its own")
 	}
 	_, root, err := w.Interpreter(ctx, l)
@@ -131,11 +131,11 @@ func (a *app) envDigest(ctx context.Context, o *envOptions) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.stdout, "%s\n", debian.Digest(manifest))
+	fmt.Fprintf(a.stdout, "%s\n", rootfs.Digest(manifest))
 	if !o.verify {
 		return nil
 	}
-	wrong, err := debian.Verify(ctx, root, manifest)
+	wrong, err := rootfs.Verify(ctx, root, manifest)
 	if err != nil {
 		return err
 	}
@@ -146,7 +146,7 @@ func (a *app) envDigest(ctx context.Context, o *envOptions) error {
 		}
 		fmt.Fprintf(a.stdout, "  %s\n", oneLine(line))
 	}
-	if len(wrong) > 0 || debian.Digest(manifest) != l.Environment.Root {
+	if len(wrong) > 0 || rootfs.Digest(manifest) != l.Environment.Root {
 		fmt.Fprintf(a.stdout, "the root is not what the lock says: remove %s\n", root)
 		return exit(exitDiffers)
 	}

@@ -58,12 +58,15 @@ unless --upgrade, or another flag, says otherwise. A lock is of one target.
 Without an argument it locks the checkout it is run in. The suite decides which
 Python and which C library there is: bullseye has 3.9 and glibc 2.31, bookworm
 3.11 and 2.36, trixie 3.13 and 2.41; a wheel can run where glibc is as new as
-what it uses.
+what it uses. With --env oci it is an image, of manylinux or musllinux or any
+other, which the lock names by digest: that of --image, or the one that
+cibuildwheel pins for the target.
 
 A pin that takes no effect is an error: the packages that the build could
 import are compared with the lock.`,
 		Example: `  truewheel lock
   truewheel lock markupsafe==3.0.3 --target cp311-manylinux_x86_64 -o markupsafe.lock
+  truewheel lock --env oci --image HOST/NAME:TAG --target cp311-manylinux_2_28_x86_64
   truewheel lock --upgrade cython
   truewheel lock --check`,
 		Args: args(cobra.MaximumNArgs(1)),
@@ -75,7 +78,7 @@ import are compared with the lock.`,
 	o.cageFlags.register(cmd, true)
 	o.mirrorFlags.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.env, "env", "", "`kind` of environment: debian (default) or host")
+	f.StringVar(&o.env, "env", "", "`kind` of environment: debian (default), oci or host")
 	f.StringVar(&o.suite, "suite", "", "Debian `suite`: bullseye, bookworm or trixie (default: the one with the target's Python, or bookworm)")
 	f.StringVar(&o.target, "target", "", "`tag` the wheel has to have: cp311-manylinux_x86_64, py3-none-any")
 	f.StringSliceVar(&o.debs, "deb", nil, "Debian `package` that the build needs besides Python and the compilers; NAME=VERSION holds it there")
@@ -111,11 +114,21 @@ func (o *lockOptions) request() (project.Request, error) {
 		Environment: o.env, Suite: o.suite, Target: o.target, Debs: o.debs, NoRepair: o.noRepair,
 		Upgrade: o.upgrade, Newest: len(o.upgrade) == 1 && o.upgrade[0] == "all",
 	}
-	if o.env != "" && o.env != lock.Host && o.env != lock.Debian {
-		return r, usage("--env %q: debian or host", o.env)
+	if o.env != "" && o.env != lock.Host && o.env != lock.Debian && o.env != lock.OCI {
+		return r, usage("--env %q: debian, oci or host", o.env)
 	}
-	if o.env == lock.Host && (o.suite != "" || len(o.debs) > 0) {
+	if (o.env == lock.Host || o.env == lock.OCI) && (o.suite != "" || len(o.debs) > 0) {
 		return r, usage("--suite and --deb are for --env debian")
+	}
+	if o.image != "" {
+		if o.env != "" && o.env != lock.OCI {
+			return r, usage("--image is for --env oci")
+		}
+		r.Environment = lock.OCI
+	}
+	var err error
+	if r.Image, err = o.reference(); err != nil {
+		return r, err
 	}
 	for _, text := range o.pins {
 		name, version, err := rebuild.ParseRelease(text)
@@ -271,9 +284,12 @@ func (a *app) describeLock(name string, l *lock.Lock, b *project.Built) {
 	e := l.Environment
 	fmt.Fprintf(a.stdout, "%s\n", name)
 	fmt.Fprintf(a.stdout, "  source    %s   sha256 %s…\n", oneLine(b.Source.Filename), b.Source.SHA256[:8])
-	if e.Kind == lock.Debian {
+	switch e.Kind {
+	case lock.OCI:
+		fmt.Fprintf(a.stdout, "  root      %s %s   %s…   Python %s\n", oneLine(e.Image), e.Architecture, e.Digest[:15], l.Python)
+	case lock.Debian:
 		fmt.Fprintf(a.stdout, "  root      %s %s, %d packages   Python %s   %s\n", e.Suite, e.Architecture, len(e.Debs), l.Python, compilerOf(e))
-	} else {
+	default:
 		fmt.Fprintf(a.stdout, "  python    %s of this machine\n", l.Python)
 	}
 	var names []string

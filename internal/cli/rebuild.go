@@ -70,7 +70,7 @@ many the worst counts.`,
 	o.cageFlags.register(cmd, false)
 	o.mirrorFlags.register(cmd)
 	f := cmd.Flags()
-	f.StringVar(&o.env, "env", "", "`kind` of environment: host, or debian, a root of packages locked by sha256 (default: host, and debian where no Python here fits)")
+	f.StringVar(&o.env, "env", "", "`kind` of environment: host; debian, a root of packages locked by sha256; or oci, an image (default: host, and debian where no Python here fits)")
 	f.StringVar(&o.source, "source", "", "build from a commit, `git+URL@REV`[#subdirectory=DIR], and not from the sdist; URL is https, ssh or a local path")
 	f.IntVar(&o.tries, "tries", 4, "builds at most, each with a better recipe")
 	f.StringVar(&o.keep, "keep", "", "keep the unpacked sources in `directory`")
@@ -101,8 +101,8 @@ func (o *rebuildOptions) check(given []string) error {
 		n++
 	}
 	switch {
-	case o.env != "" && o.env != lock.Host && o.env != lock.Debian:
-		return usage("--env %q: debian or host", o.env)
+	case o.env != "" && o.env != lock.Host && o.env != lock.Debian && o.env != lock.OCI:
+		return usage("--env %q: debian, oci or host", o.env)
 	case o.lock != "" && (n > 1 || o.requirements != ""):
 		return usage("--lock builds one wheel: give at most the release to compare it with")
 	case o.lock == "" && n == 0:
@@ -163,7 +163,7 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	if err != nil {
 		return err
 	}
-	b.Environment, b.Tries, b.Keep = o.env, o.tries, o.keep
+	b.Environment, b.Image, b.Tries, b.Keep = o.env, b.Supply.From, o.tries, o.keep
 	if b.Runtime == nil && !o.json {
 		fmt.Fprintf(a.stderr, "truewheel: builds are not caged: %s\n", printable(b.Uncaged))
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/index"
+	"github.com/truewheel/truewheel/internal/oci"
 	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/store"
@@ -118,11 +119,27 @@ func (c *cageFlags) register(cmd *cobra.Command, native bool) {
 	f.Int64Var(&c.processes, "max-processes", 512, "processes of one build")
 }
 
-// mirrorFlags say where Debian's packages are.
-type mirrorFlags struct{ mirrors []string }
+// mirrorFlags say where Debian's packages, and images, are.
+type mirrorFlags struct {
+	mirrors []string
+	image   string
+}
 
 func (m *mirrorFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&m.mirrors, "mirror", nil, "`URL` of a Debian mirror or snapshot archive (default: apt's sources); again for more")
+	cmd.Flags().StringVar(&m.image, "image", "", "where the `image` of an oci environment is: HOST/NAME[:TAG][@DIGEST], oci:DIRECTORY[:TAG] or docker-archive:FILE (default: by name, where registries.conf says)")
+}
+
+// reference is --image, nil without.
+func (m *mirrorFlags) reference() (*oci.Reference, error) {
+	if m.image == "" {
+		return nil, nil
+	}
+	r, err := oci.ParseReference(m.image)
+	if err != nil {
+		return nil, &usageError{err}
+	}
+	return &r, nil
 }
 
 func (m *mirrorFlags) archive(client *index.Client) *debian.Archive {
@@ -136,8 +153,12 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags, m *mirr
 		return nil, err
 	}
 	st := client.Store
+	from, err := m.reference()
+	if err != nil {
+		return nil, err
+	}
 	b := &rebuild.Rebuilder{
-		Supply: &env.Supply{Client: client, UV: a.lazyUV(client), Archive: m.archive(client)},
+		Supply: &env.Supply{Client: client, UV: a.lazyUV(client), Archive: m.archive(client), From: from, Images: &oci.Fetcher{Store: st, Offline: c.offline, Environ: a.environ}},
 		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/truewheel/truewheel/internal/rootfs"
 )
 
 // BuildUser is the user of builds in every root; root's cages run as it.
@@ -19,7 +21,7 @@ const BuildUser = "build:x:65533:65533:build:/build:/bin/sh\n"
 // of what is installed, the loader's cache, and files of /etc that tell
 // nothing of the machine.
 func (t *tree) configure(packages []installed) error {
-	passwd, group := t.text("usr/share/base-passwd/passwd.master"), t.text("usr/share/base-passwd/group.master")
+	passwd, group := t.Text("usr/share/base-passwd/passwd.master"), t.Text("usr/share/base-passwd/group.master")
 	if passwd == "" || group == "" {
 		passwd, group = "root:*:0:0:root:/root:/bin/sh\n", "root:*:0:\n"
 	}
@@ -31,17 +33,17 @@ func (t *tree) configure(packages []installed) error {
 			name += ":" + p.fields["Architecture"]
 		}
 		fmt.Fprintf(&list, "%s\n\n", statusStanza(p.stanza))
-		errs = append(errs, t.write("var/lib/dpkg/info/"+name+".list", strings.Join(p.files, "\n")+"\n"))
+		errs = append(errs, t.Make("var/lib/dpkg/info/"+name+".list", strings.Join(p.files, "\n")+"\n"))
 	}
 	errs = append(errs,
-		t.write("var/lib/dpkg/info/format", "1\n"),
-		t.write("var/lib/dpkg/status", list.String()),
-		t.write("etc/passwd", passwd+BuildUser),
-		t.write("etc/group", group+"build:x:65533:\n"),
-		t.write("etc/hosts", "127.0.0.1 localhost build\n::1 localhost\n"),
-		t.write("etc/hostname", "build\n"),
-		t.write("etc/resolv.conf", ""),
-		t.write("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
+		t.Make("var/lib/dpkg/info/format", "1\n"),
+		t.Make("var/lib/dpkg/status", list.String()),
+		t.Make("etc/passwd", passwd+BuildUser),
+		t.Make("etc/group", group+"build:x:65533:\n"),
+		t.Make("etc/hosts", "127.0.0.1 localhost build\n::1 localhost\n"),
+		t.Make("etc/hostname", "build\n"),
+		t.Make("etc/resolv.conf", ""),
+		t.Make("etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files\n"),
 	)
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -49,9 +51,9 @@ func (t *tree) configure(packages []installed) error {
 	if err := t.alternatives(packages); err != nil {
 		return err
 	}
-	if _, n := t.real("usr/bin/sh"); n == nil {
-		if _, dash := t.real("usr/bin/dash"); dash != nil {
-			if err := t.symlink("usr/bin/sh", &node{kind: 'l', mode: 0o777, target: "dash"}); err != nil {
+	if _, n := t.Real("usr/bin/sh"); n == nil {
+		if _, dash := t.Real("usr/bin/dash"); dash != nil {
+			if err := t.Symlink("usr/bin/sh", &rootfs.Node{Kind: rootfs.Link, Mode: 0o777, Target: "dash"}); err != nil {
 				return err
 			}
 		}
@@ -60,7 +62,7 @@ func (t *tree) configure(packages []installed) error {
 	if err != nil || cache == "" {
 		return err
 	}
-	return t.write("etc/ld.so.cache", cache)
+	return t.Make("etc/ld.so.cache", cache)
 }
 
 // statusStanza is a control file as /var/lib/dpkg/status has it.
@@ -110,7 +112,7 @@ func (t *tree) alternatives(packages []installed) error {
 	best := map[string]alternative{}
 	for _, p := range packages {
 		for _, a := range offers(p.postinst) {
-			if _, n := t.real(a.path); n == nil || !path.IsAbs(a.link) || strings.ContainsAny(a.name, "/\x00") || a.name == "" {
+			if _, n := t.Real(a.path); n == nil || !path.IsAbs(a.link) || strings.ContainsAny(a.name, "/\x00") || a.name == "" {
 				continue
 			}
 			have, ok := best[a.name]
@@ -130,21 +132,21 @@ func (t *tree) alternatives(packages []installed) error {
 }
 
 func (t *tree) alternative(a alternative) error {
-	target, n := t.real(a.path)
+	target, n := t.Real(a.path)
 	if n == nil || target == "" || !path.IsAbs(a.link) || strings.ContainsAny(a.name, "/\x00") {
 		return nil // a manual page that is not there
 	}
-	at, err := t.resolve(strings.Trim(path.Clean(a.link), "/"))
-	if err != nil || t.nodes[at] != nil {
+	at, err := t.Resolve(strings.Trim(path.Clean(a.link), "/"))
+	if err != nil || t.Get(at) != nil {
 		return err // a package has the file itself
 	}
 	generic := "etc/alternatives/" + a.name
-	if t.nodes[generic] != nil {
+	if t.Get(generic) != nil {
 		return nil
 	}
 	return errors.Join(
-		t.symlink(generic, &node{kind: 'l', mode: 0o777, target: a.path}),
-		t.parents(at),
-		t.symlink(at, &node{kind: 'l', mode: 0o777, target: "/" + generic}),
+		t.Symlink(generic, &rootfs.Node{Kind: rootfs.Link, Mode: 0o777, Target: a.path}),
+		t.Parents(at),
+		t.Symlink(at, &rootfs.Node{Kind: rootfs.Link, Mode: 0o777, Target: "/" + generic}),
 	)
 }

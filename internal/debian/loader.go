@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/truewheel/truewheel/internal/rootfs"
 )
 
 // library is a name that programs ask the loader for, and the file it finds.
@@ -31,13 +33,13 @@ var libraryName = regexp.MustCompile(`^(lib|ld-).*\.so(\.|$)`)
 // no library.
 func (t *tree) loaderCache() (string, error) {
 	children := map[string][]string{}
-	for at := range t.nodes {
+	for _, at := range t.Paths() {
 		children[path.Dir(at)] = append(children[path.Dir(at)], at)
 	}
 	found := map[string]library{}
 	for _, dir := range t.loaderDirs(children) {
-		at, n := t.real(dir)
-		if n == nil || n.kind != 'd' {
+		at, n := t.Real(dir)
+		if n == nil || n.Kind != rootfs.Dir {
 			continue
 		}
 		slices.Sort(children[at])
@@ -68,12 +70,12 @@ func (t *tree) loaderDirs(children map[string][]string) []string {
 			pattern, include := strings.CutPrefix(line, "include ")
 			switch {
 			case include && depth < 4:
-				at, _ := t.real(path.Dir(strings.TrimSpace(pattern)))
+				at, _ := t.Real(path.Dir(strings.TrimSpace(pattern)))
 				names := slices.Clone(children[at])
 				slices.Sort(names)
 				for _, name := range names {
 					if ok, err := path.Match(path.Base(strings.TrimSpace(pattern)), path.Base(name)); ok && err == nil {
-						read(t.text(name), depth+1)
+						read(t.Text(name), depth+1)
 					}
 				}
 			case strings.HasPrefix(line, "/"):
@@ -81,7 +83,7 @@ func (t *tree) loaderDirs(children map[string][]string) []string {
 			}
 		}
 	}
-	read(t.text("etc/ld.so.conf"), 0)
+	read(t.Text("etc/ld.so.conf"), 0)
 	return append(dirs, "/lib", "/usr/lib")
 }
 
@@ -92,11 +94,11 @@ func (t *tree) library(dir, name string) (library, bool, error) {
 	if !libraryName.MatchString(base) {
 		return library{}, false, nil
 	}
-	at, n := t.real(name)
-	if n == nil || n.kind != 'f' {
+	at, n := t.Real(name)
+	if n == nil || n.Kind != rootfs.File {
 		return library{}, false, nil
 	}
-	f, err := t.root.Open(at)
+	f, err := t.Open(at)
 	if err != nil {
 		return library{}, false, err
 	}
@@ -110,7 +112,7 @@ func (t *tree) library(dir, name string) (library, bool, error) {
 	if err != nil || !known || len(soname) != 1 || e.Type != elf.ET_DYN {
 		return library{}, false, nil
 	}
-	isLink := strings.HasSuffix(base, ".so") && t.nodes[name].kind == 'l'
+	isLink := strings.HasSuffix(base, ".so") && t.Get(name).Kind == rootfs.Link
 	return library{base, path.Join(dir, base), flags}, soname[0] == base || isLink, nil
 }
 

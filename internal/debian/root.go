@@ -4,31 +4,16 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"maps"
 	"os"
-	"path"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
-)
 
-// maxData bounds what all packages together unpack to; maxEntries counts files.
-const (
-	maxData    = 16 << 30
-	maxEntries = 1 << 20
+	"github.com/truewheel/truewheel/internal/rootfs"
 )
-
-// Time is the modification time of every file of a root: before that of any
-// source, since build tools refuse what is newer than their clock.
-var Time = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // A Deb is a package to unpack: what it must say of itself, and its file,
 // whose sha256 the caller has checked.
@@ -36,24 +21,8 @@ type Deb struct {
 	Name, Version, Path string
 }
 
-// node is a file of the root as its manifest has it.
-type node struct {
-	kind     byte // d, f, l
-	mode     uint32
-	uid, gid int
-	size     int64
-	sum      string
-	target   string
-}
-
-// tree is a root in the making: on disk, and in nodes by clean path without
-// leading slash. No directory on the way to a node is a symbolic link, on
-// disk neither, so that nothing is ever written through one.
-type tree struct {
-	root  *os.Root
-	nodes map[string]*node
-	size  int64
-}
+// tree is a root in the making, of packages.
+type tree struct{ *rootfs.Tree }
 
 // Unpack makes a root directory of debs in dir, which must be empty, and
 // returns its manifest. Both depend on the debs alone, not on their order, the
@@ -61,12 +30,12 @@ type tree struct {
 // devices, pipes and names that leave the root are errors, owners stand in
 // the manifest only.
 func Unpack(ctx context.Context, debs []Deb, dir string) (manifest []byte, err error) {
-	root, err := os.OpenRoot(dir)
+	made, err := rootfs.New(dir)
 	if err != nil {
 		return nil, err
 	}
-	defer root.Close()
-	t := &tree{root: root, nodes: map[string]*node{"": {kind: 'd', mode: 0o755}}}
+	defer made.Close()
+	t := &tree{made}
 	if err := t.skeleton(); err != nil {
 		return nil, err
 	}
@@ -94,10 +63,10 @@ func Unpack(ctx context.Context, debs []Deb, dir string) (manifest []byte, err e
 	if err := t.configure(installed); err != nil {
 		return nil, fmt.Errorf("configure root: %w", err)
 	}
-	if err := t.finish(); err != nil {
+	if err := t.Finish(); err != nil {
 		return nil, fmt.Errorf("finish root: %w", err)
 	}
-	return t.manifest(), nil
+	return t.Manifest(), nil
 }
 
 // installed is what dpkg remembers of a package.
@@ -172,68 +141,16 @@ func (t *tree) skeleton() error {
 		if name == "tmp" || name == "var/tmp" {
 			mode = 0o1777
 		}
-		if err := t.mkdir(name, &node{kind: 'd', mode: mode}); err != nil {
+		if err := t.Mkdir(name, &rootfs.Node{Kind: rootfs.Dir, Mode: mode}); err != nil {
 			return err
 		}
 	}
 	for _, name := range merged {
-		if err := t.symlink(name, &node{kind: 'l', mode: 0o777, target: "usr/" + name}); err != nil {
+		if err := t.Symlink(name, &rootfs.Node{Kind: rootfs.Link, Mode: 0o777, Target: "usr/" + name}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// resolve follows symbolic links in all but the last part of a clean path, as
-// seen from inside the root, where ".." of the top is the top.
-func (t *tree) resolve(name string) (string, error) {
-	left := strings.Split(name, "/")
-	at := ""
-	for hops := 0; len(left) > 0; {
-		part := left[0]
-		left = left[1:]
-		switch part {
-		case "", ".":
-			continue
-		case "..":
-			if at = path.Dir(at); at == "." {
-				at = ""
-			}
-			continue
-		}
-		next := path.Join(at, part)
-		n := t.nodes[next]
-		if n == nil || n.kind != 'l' || len(left) == 0 {
-			at = next
-			continue
-		}
-		if hops++; hops > 40 {
-			return "", fmt.Errorf("%s: too many symbolic links on the way", name)
-		}
-		if strings.HasPrefix(n.target, "/") {
-			at = ""
-		}
-		left = append(strings.Split(n.target, "/"), left...)
-	}
-	return at, nil
-}
-
-// real follows links in the last part too. It is nil when nothing is there.
-func (t *tree) real(name string) (string, *node) {
-	for range 40 {
-		at, err := t.resolve(strings.Trim(name, "/"))
-		if err != nil {
-			return "", nil
-		}
-		n := t.nodes[at]
-		if n == nil || n.kind != 'l' {
-			return at, n
-		}
-		if name = n.target; !strings.HasPrefix(name, "/") {
-			name = path.Join(path.Dir("/"+at), name)
-		}
-	}
-	return "", nil
 }
 
 // add unpacks a data.tar and says which paths it names.
@@ -251,7 +168,7 @@ func (t *tree) add(ctx context.Context, data []byte) ([]string, error) {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		name, err := safe(h.Name)
+		name, err := rootfs.Name(h.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -263,219 +180,72 @@ func (t *tree) add(ctx context.Context, data []byte) ([]string, error) {
 		if err := t.entry(name, h, r); err != nil {
 			return nil, err
 		}
-		if len(t.nodes) > maxEntries {
-			return nil, fmt.Errorf("the root has more than %d files", maxEntries)
-		}
 	}
-}
-
-// safe is a member's name without leading "./".
-func safe(name string) (string, error) {
-	clean := strings.TrimPrefix(path.Clean("/"+name), "/")
-	if strings.HasPrefix(name, "/") || slices.Contains(strings.Split(name, "/"), "..") || strings.ContainsAny(name, "\x00\n") {
-		return "", fmt.Errorf("member %q leaves the root", name)
-	}
-	return clean, nil
 }
 
 func (t *tree) entry(name string, h *tar.Header, r io.Reader) error {
-	at, err := t.resolve(name)
+	at, err := t.Resolve(name)
 	if err != nil {
 		return err
 	}
-	have := t.nodes[at]
-	n := &node{mode: uint32(h.Mode) & 0o777, uid: h.Uid, gid: h.Gid}
-	if err := t.parents(at); err != nil {
+	have := t.Get(at)
+	n := &rootfs.Node{Mode: uint32(h.Mode) & 0o777, UID: h.Uid, GID: h.Gid}
+	if err := t.Parents(at); err != nil {
 		return err
 	}
 	switch h.Typeflag {
 	case tar.TypeDir:
 		if have != nil {
 			// As dpkg does: a directory stays, and so does a link to one.
-			if _, real := t.real(at); real != nil && real.kind == 'd' {
+			if _, real := t.Real(at); real != nil && real.Kind == rootfs.Dir {
 				return nil
 			}
 			return fmt.Errorf("member %q is a directory here and a file in another package", name)
 		}
-		n.kind, n.mode = 'd', uint32(h.Mode)&0o1777
-		return t.mkdir(at, n)
+		n.Kind, n.Mode = rootfs.Dir, uint32(h.Mode)&0o1777
+		return t.Mkdir(at, n)
 	case tar.TypeReg:
-		n.kind = 'f'
+		n.Kind = rootfs.File
 	case tar.TypeSymlink:
-		n.kind, n.mode, n.target = 'l', 0o777, h.Linkname
+		n.Kind, n.Mode, n.Target = rootfs.Link, 0o777, h.Linkname
 		if h.Linkname == "" || strings.ContainsAny(h.Linkname, "\x00\n") {
 			return fmt.Errorf("member %q links to %q", name, h.Linkname)
 		}
-		if have != nil && have.kind == 'd' {
+		if have != nil && have.Kind == rootfs.Dir {
 			return nil // as dpkg does
 		}
 	case tar.TypeLink:
-		target, err := safe(h.Linkname)
+		target, err := rootfs.Name(h.Linkname)
 		if err == nil {
-			target, err = t.resolve(target)
+			target, err = t.Resolve(target)
 		}
 		if err != nil {
 			return err
 		}
-		to := t.nodes[target]
-		if to == nil || to.kind != 'f' {
+		to := t.Get(target)
+		if to == nil || to.Kind != rootfs.File {
 			return fmt.Errorf("member %q is a hard link to %q, which is no file", name, h.Linkname)
 		}
 		if target == at {
 			return nil
 		}
-		if err := t.clear(at); err != nil {
+		if err := t.Clear(at); err != nil {
 			return err
 		}
-		t.nodes[at] = to
-		return t.root.Link(target, at)
+		return t.Hardlink(target, at)
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
 		return fmt.Errorf("member %q is a device or a pipe", name)
 	default:
 		return fmt.Errorf("member %q has the type %q, which no package needs", name, h.Typeflag)
 	}
-	if have != nil && have.kind == 'd' {
+	if have != nil && have.Kind == rootfs.Dir {
 		return fmt.Errorf("member %q is a file here and a directory in another package", name)
 	}
-	if err := t.clear(at); err != nil {
+	if err := t.Clear(at); err != nil {
 		return err
 	}
-	if n.kind == 'l' {
-		return t.symlink(at, n)
+	if n.Kind == rootfs.Link {
+		return t.Symlink(at, n)
 	}
-	return t.file(at, n, r)
-}
-
-// clear makes way for what replaces a file or link.
-func (t *tree) clear(at string) error {
-	if t.nodes[at] == nil {
-		return nil
-	}
-	delete(t.nodes, at)
-	return t.root.Remove(at)
-}
-
-// parents makes directories that no package names.
-func (t *tree) parents(at string) error {
-	dir := path.Dir(at)
-	if dir == "." {
-		return nil
-	}
-	if n := t.nodes[dir]; n != nil {
-		if n.kind != 'd' {
-			return fmt.Errorf("%s is not a directory, but %s should be in it", dir, at)
-		}
-		return nil
-	}
-	if err := t.parents(dir); err != nil {
-		return err
-	}
-	return t.mkdir(dir, &node{kind: 'd', mode: 0o755})
-}
-
-func (t *tree) mkdir(at string, n *node) error {
-	t.nodes[at] = n
-	return t.root.Mkdir(at, 0o755) // its own mode comes last
-}
-
-func (t *tree) symlink(at string, n *node) error {
-	t.nodes[at] = n
-	return t.root.Symlink(n.target, at)
-}
-
-func (t *tree) file(at string, n *node, r io.Reader) error {
-	f, err := t.root.OpenFile(at, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	h := sha256.New()
-	n.size, err = io.Copy(io.MultiWriter(f, h), r)
-	// Owners may read everything they unpacked; who else may is in the mode.
-	if err = errors.Join(err, f.Chmod(fs.FileMode(n.mode|0o400)), f.Close()); err != nil {
-		return err
-	}
-	n.sum = hex.EncodeToString(h.Sum(nil))
-	t.nodes[at] = n
-	if t.size += n.size; t.size > maxData {
-		return fmt.Errorf("the root has more than %d bytes", int64(maxData))
-	}
-	return t.root.Chtimes(at, Time, Time)
-}
-
-// write makes a file that no package has.
-func (t *tree) write(name, text string) error {
-	at, err := t.resolve(name)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(t.clear(at), t.parents(at)); err != nil {
-		return err
-	}
-	return t.file(at, &node{kind: 'f', mode: 0o644}, strings.NewReader(text))
-}
-
-// text is a file's contents, "" when it is not there.
-func (t *tree) text(name string) string {
-	at, n := t.real(name)
-	if n == nil || n.kind != 'f' || n.size > 1<<20 {
-		return ""
-	}
-	data, err := t.root.ReadFile(at)
-	if err != nil {
-		return ""
-	}
-	return string(data)
-}
-
-// finish gives directories the modes they shall have.
-func (t *tree) finish() error {
-	for _, at := range slices.Sorted(maps.Keys(t.nodes)) {
-		n := t.nodes[at]
-		if n.kind != 'd' {
-			continue
-		}
-		mode := fs.FileMode(n.mode&0o777) | 0o700
-		if n.mode&0o1000 != 0 {
-			mode |= fs.ModeSticky
-		}
-		if at == "" {
-			at = "."
-		}
-		if err := errors.Join(t.root.Chmod(at, mode), t.root.Chtimes(at, Time, Time)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// Version of what Unpack makes of packages: another one gives other roots.
-const Version = "truewheel.root/1"
-
-const manifestHead = Version + "\n"
-
-// manifest has a line for each file, sorted by path: type (d, f, l), mode in
-// octal, owner and group by number, sha256 (-, but of files), path, quoted
-// as Go does, and what a link points at.
-func (t *tree) manifest() []byte {
-	var b bytes.Buffer
-	b.WriteString(manifestHead)
-	for _, at := range slices.Sorted(maps.Keys(t.nodes)) {
-		n := t.nodes[at]
-		sum := "-"
-		if n.kind == 'f' {
-			sum = n.sum
-		}
-		fmt.Fprintf(&b, "%c %04o %d %d %s %s", n.kind, n.mode, n.uid, n.gid, sum, strconv.Quote("/"+at))
-		if n.kind == 'l' {
-			b.WriteString(" " + strconv.Quote(n.target))
-		}
-		b.WriteByte('\n')
-	}
-	return b.Bytes()
-}
-
-// Digest is the sha256 of a manifest, lower-case hex.
-func Digest(manifest []byte) string {
-	sum := sha256.Sum256(manifest)
-	return hex.EncodeToString(sum[:])
+	return t.Write(at, n, r)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/truewheel/truewheel/internal/rootfs"
 )
 
 // unpack makes a root of debs in a new directory.
@@ -68,7 +70,7 @@ func TestUnpack(t *testing.T) {
 		t.Errorf("list: %q %v", text, err)
 	}
 	info, err := os.Stat(filepath.Join(dir, "usr/bin/tool"))
-	if err != nil || info.Mode() != 0o755 || !info.ModTime().Equal(Time) {
+	if err != nil || info.Mode() != 0o755 || !info.ModTime().Equal(rootfs.Time) {
 		t.Errorf("%v %v", info, err)
 	}
 
@@ -77,7 +79,7 @@ func TestUnpack(t *testing.T) {
 	if err != nil || other != manifest {
 		t.Errorf("another order gave another root: %v\n%s", err, other)
 	}
-	wrong, err := Verify(t.Context(), again, []byte(manifest))
+	wrong, err := rootfs.Verify(t.Context(), again, []byte(manifest))
 	if err != nil || len(wrong) > 0 {
 		t.Errorf("%q %v", wrong, err)
 	}
@@ -93,7 +95,7 @@ func TestUnpack(t *testing.T) {
 		if err := spoil(again); err != nil {
 			t.Fatal(err)
 		}
-		wrong, err := Verify(t.Context(), again, []byte(manifest))
+		wrong, err := rootfs.Verify(t.Context(), again, []byte(manifest))
 		if err != nil || !slices.ContainsFunc(wrong, func(s string) bool { return strings.HasPrefix(s, name) }) {
 			t.Errorf("%s: %q %v", name, wrong, err)
 		}
@@ -223,7 +225,7 @@ func FuzzReadDeb(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if wrong, err := Verify(t.Context(), root, m); err != nil || len(wrong) > 0 {
+		if wrong, err := rootfs.Verify(t.Context(), root, m); err != nil || len(wrong) > 0 {
 			t.Errorf("%q %v", wrong, err)
 		}
 		if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {

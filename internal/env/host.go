@@ -2,6 +2,7 @@ package env
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,6 +56,12 @@ func (e *Environment) Executable() string { return e.executable(e.Seen) }
 
 // Bin is the directory of programs as the build sees it.
 func (e *Environment) Bin() string { return filepath.Dir(e.Executable()) }
+
+// SearchPath is the PATH of a build: its own programs, then those of the
+// image, or of the system.
+func (e *Environment) SearchPath() string {
+	return e.Bin() + string(os.PathListSeparator) + cmp.Or(e.Python.Vars["PATH"], "/usr/local/bin:/usr/bin:/bin")
+}
 
 // Mounts are what a cage has to see of it: itself, read-only, and an
 // interpreter of the host that does not lie where every cage sees it.

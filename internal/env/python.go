@@ -21,12 +21,13 @@ import (
 // Python is a CPython of this machine: a release, neither a debug nor a
 // free-threaded build, and no virtual environment.
 type Python struct {
-	Path     string   `json:"path"`               // executable, symbolic links resolved
-	Base     string   `json:"base"`               // sys.base_prefix, resolved
-	Version  string   `json:"version"`            // "3.12.1"
-	Minor    [2]int   `json:"minor"`              // {3, 12}
-	Platform string   `json:"platform,omitempty"` // of a root directory: as uv names it, "x86_64-manylinux_2_36"
-	Prefixes []string `json:"prefixes"`           // directories it needs to run: base, standard library, executable, shared library; none lies in another
+	Path     string            `json:"path"`               // executable, symbolic links resolved
+	Base     string            `json:"base"`               // sys.base_prefix, resolved
+	Version  string            `json:"version"`            // "3.12.1"
+	Minor    [2]int            `json:"minor"`              // {3, 12}
+	Platform string            `json:"platform,omitempty"` // of a root directory: as uv names it, "x86_64-manylinux_2_36"
+	Vars     map[string]string `json:"-"`                  // of a root directory: what its image sets
+	Prefixes []string          `json:"prefixes"`           // directories it needs to run: base, standard library, executable, shared library; none lies in another
 }
 
 // MinorString is "3.12".

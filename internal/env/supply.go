@@ -17,6 +17,8 @@ import (
 
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/index"
+	"github.com/truewheel/truewheel/internal/oci"
+	"github.com/truewheel/truewheel/internal/rootfs"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/internal/uv"
@@ -30,7 +32,9 @@ type Supply struct {
 	Client  *index.Client
 	UV      func(context.Context) (*uv.UV, error) // asked for when first needed
 	Archive *debian.Archive
-	Pythons []Python // of this machine
+	Images  *oci.Fetcher
+	From    *oci.Reference // where the images of locks are; nil: registries are asked
+	Pythons []Python       // of this machine
 
 	mu     sync.Mutex // guards what follows
 	suites map[string]lock.Environment
@@ -217,19 +221,54 @@ func (s *Supply) debian(ctx context.Context, suite, architecture string, wanted 
 	return e, err
 }
 
+// Enter is the interpreter of a debian or oci environment, and its root
+// directory.
+func (s *Supply) Enter(ctx context.Context, e lock.Environment) (Python, string, error) {
+	have := debian.Machine()
+	if e.Kind == lock.OCI {
+		have = oci.Machine()
+	}
+	if e.Architecture != have {
+		return Python{}, "", fmt.Errorf("the environment is for %s, this machine is %s", e.Architecture, have)
+	}
+	root, err := s.Root(ctx, e)
+	if err != nil {
+		return Python{}, "", err
+	}
+	if e.Kind == lock.OCI {
+		python, err := s.ociPython(ctx, e)
+		return python, root, err
+	}
+	python, err := DebianPython(e)
+	return python, root, err
+}
+
 // Roots is the directory of the store that holds unpacked roots, each under
 // the digest of its manifest.
 const Roots = "roots"
 
-// Root is the root directory of a debian environment, unpacked once. It is an
-// error when the packages of e do not give the root that e names.
+// Root is the root directory of a debian or oci environment, unpacked once. It
+// is an error when the packages or the image of e do not give the root that e
+// names.
 func (s *Supply) Root(ctx context.Context, e lock.Environment) (string, error) {
-	digest, err := s.MakeRoot(ctx, e.Debs)
+	made := func() (string, error) { return s.MakeRoot(ctx, e.Debs) }
+	what := "packages"
+	if e.Kind == lock.OCI {
+		what = "image"
+		made = func() (string, error) {
+			image, err := s.Image(ctx, e)
+			if err != nil {
+				return "", err
+			}
+			return s.imageRoot(ctx, image)
+		}
+	}
+	digest, err := made()
 	if err != nil {
 		return "", err
 	}
 	if digest != e.Root {
-		return "", fmt.Errorf("the root directory made of the lock's packages has the digest %s, not %s: the lock was edited, or made by another version of truewheel", digest, e.Root)
+		return "", fmt.Errorf("the root directory made of the lock's %s has the digest %s, not %s: the lock was edited, or made by another version of truewheel", what, digest, e.Root)
 	}
 	return s.rootDir(digest), nil
 }
@@ -242,28 +281,36 @@ func (s *Supply) rootDir(digest string) string {
 // which digest.
 func (s *Supply) MakeRoot(ctx context.Context, debs []lock.Deb) (string, error) {
 	var key strings.Builder
-	fmt.Fprintln(&key, debian.Version)
+	fmt.Fprintln(&key, rootfs.Version)
 	for _, d := range debs {
 		fmt.Fprintln(&key, d.Name, d.Version, d.SHA256)
 	}
+	return s.makeRoot(key.String(), func(dir string) ([]byte, error) {
+		files, err := s.debs(ctx, debs)
+		if err != nil {
+			return nil, err
+		}
+		return debian.Unpack(ctx, files, dir)
+	})
+}
+
+// makeRoot keeps what unpack makes of the inputs that key names, and says
+// under which digest. It is made once.
+func (s *Supply) makeRoot(key string, unpack func(dir string) (manifest []byte, err error)) (string, error) {
 	var known string
-	if _, ok := s.Client.Store.Cached(Roots, key.String(), &known); ok && known != "" {
+	if _, ok := s.Client.Store.Cached(Roots, key, &known); ok && known != "" {
 		if _, err := os.Stat(s.rootDir(known)); err == nil {
 			return known, nil
 		}
 	}
-	digest, err := s.unpackRoot(ctx, debs)
+	digest, err := s.unpackRoot(unpack)
 	if err != nil {
 		return "", err
 	}
-	return digest, s.Client.Store.Cache(Roots, key.String(), digest)
+	return digest, s.Client.Store.Cache(Roots, key, digest)
 }
 
-func (s *Supply) unpackRoot(ctx context.Context, debs []lock.Deb) (string, error) {
-	files, err := s.debs(ctx, debs)
-	if err != nil {
-		return "", err
-	}
+func (s *Supply) unpackRoot(unpack func(dir string) (manifest []byte, err error)) (string, error) {
 	st := s.Client.Store
 	tmp, done, err := st.TempDir("root")
 	if err != nil {
@@ -274,11 +321,11 @@ func (s *Supply) unpackRoot(ctx context.Context, debs []lock.Deb) (string, error
 	if err := os.MkdirAll(filepath.Join(fresh, "root"), 0o755); err != nil {
 		return "", err
 	}
-	manifest, err := debian.Unpack(ctx, files, filepath.Join(fresh, "root"))
+	manifest, err := unpack(filepath.Join(fresh, "root"))
 	if err != nil {
 		return "", err
 	}
-	digest := debian.Digest(manifest)
+	digest := rootfs.Digest(manifest)
 	if err := errors.Join(
 		os.WriteFile(filepath.Join(fresh, "manifest"), manifest, 0o444),
 		os.MkdirAll(filepath.Join(st.Dir(), Roots), 0o755),

@@ -127,6 +127,7 @@ func TestNativeRules(t *testing.T) {
 		{"maturin's policy", newest, nil, func(e *Evidence) { e.Generator, e.Native.Repairer = "maturin (1.8.3)", "" }, func(r recipe.Recipe) bool {
 			return r.Env["MATURIN_PEP517_ARGS"] == "--compatibility manylinux_2_17 --auditwheel skip" && r.Repair == ""
 		}},
+		{"an image has its own compiler and flags", newest, nil, func(e *Evidence) { e.InImage = true }, func(r recipe.Recipe) bool { return len(r.Env) == 0 && r.Python == "3.13" && r.Repair != "" }},
 		{"Cython", newest, nil, func(e *Evidence) { e.Source.Requires = []string{"setuptools", "Cython>=3"} }, func(r recipe.Recipe) bool { return hasPin(r, "cython", "3.1.4") }},
 		{"Cython that the source did not ask for", newest, nil, nil, func(r recipe.Recipe) bool { return !hasPin(r, "cython", "3.1.4") }},
 	} {

@@ -16,6 +16,9 @@ func nativePython(e *Evidence) (version, why string) {
 		return "", ""
 	}
 	p, tag := Nearest(e), pythonOfTag(e)
+	if e.InImage {
+		return tag, "the tag"
+	}
 	if s := suitePython(p.Suite); s != "" && s != tag {
 		return s, "the wheel is for more than one Python; " + p.Suite + " comes nearest: " + p.Near
 	}
@@ -121,7 +124,7 @@ func plainFlags(python string) []string {
 // with, unless CFLAGS say otherwise. Another distribution's Python has others.
 func compilerFlags(e *Evidence, r *recipe.Recipe) []Reason {
 	n := e.Native
-	if n == nil || n.GCC == "" {
+	if n == nil || n.GCC == "" || e.InImage {
 		return nil
 	}
 	var why []Reason
@@ -153,7 +156,7 @@ func compilerFlags(e *Evidence, r *recipe.Recipe) []Reason {
 // compiler: of the suite's compilers the one that comes nearest.
 func compiler(e *Evidence, r *recipe.Recipe) []Reason {
 	p := Nearest(e)
-	if p == nil || p.Suite == "" || suiteCompiler(p.Suite) == p.Compiler || suitePython(p.Suite) != r.Python {
+	if p == nil || e.InImage || p.Suite == "" || suiteCompiler(p.Suite) == p.Compiler || suitePython(p.Suite) != r.Python {
 		return nil
 	}
 	set(r, "CC", p.Compiler)

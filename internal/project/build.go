@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/internal/build"
-	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
@@ -183,19 +182,12 @@ func (w *Workshop) Interpreter(ctx context.Context, l *lock.Lock) (env.Python, s
 		return p, "", nil
 	}
 	if w.Runtime == nil {
-		return env.Python{}, "", fmt.Errorf("a debian environment needs a cage: %s", w.Uncaged)
+		return env.Python{}, "", fmt.Errorf("an environment of kind %s needs a cage: %s", l.Environment.Kind, w.Uncaged)
 	}
-	if have := debian.Machine(); l.Environment.Architecture != have {
-		return env.Python{}, "", fmt.Errorf("the lock is for %s, this machine is %s", l.Environment.Architecture, have)
+	p, root, err := w.Supply.Enter(ctx, l.Environment)
+	if err == nil && p.Version != l.Python && l.Python != "" {
+		err = fmt.Errorf("the lock says Python %s, and its environment has %s: it was edited", l.Python, p.Version)
 	}
-	p, err := env.DebianPython(l.Environment)
-	if err != nil {
-		return p, "", err
-	}
-	if p.Version != l.Python {
-		return p, "", fmt.Errorf("the lock says Python %s, and its packages have %s: it was edited", l.Python, p.Version)
-	}
-	root, err := w.Supply.Root(ctx, l.Environment)
 	return p, root, err
 }
 

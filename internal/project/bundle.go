@@ -36,6 +36,12 @@ func (w *Workshop) inputs(ctx context.Context, l *lock.Lock) ([]string, error) {
 	for _, p := range l.Packages {
 		errs = append(errs, locate(p.File))
 	}
+	if l.Environment.Kind == lock.OCI {
+		image, err := w.Supply.Image(ctx, l.Environment)
+		if errs = append(errs, err); err == nil {
+			sums = append(sums, image.Blobs()...)
+		}
+	}
 	for _, d := range l.Environment.Debs {
 		sums = append(sums, d.SHA256)
 		_, err := w.Supply.Deb(ctx, d)

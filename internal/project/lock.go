@@ -16,6 +16,7 @@ import (
 	"github.com/truewheel/truewheel/internal/build"
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/oci"
 	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
 	"github.com/truewheel/truewheel/recipe/lock"
@@ -33,10 +34,11 @@ type Request struct {
 	Newest  bool     // all of them
 
 	// What follows wins over Old's, where it is not the zero value.
-	Environment string // lock.Host or lock.Debian
+	Environment string // lock.Host, lock.Debian or lock.OCI
 	Suite       string
-	Target      string   // "cp311-manylinux_x86_64", "py3-none-any"
-	Debs        []string // packages besides python3 and the compilers
+	Image       *oci.Reference // of an oci environment; nil: the one that cibuildwheel pins now for the target
+	Target      string         // "cp311-manylinux_x86_64", "py3-none-any"
+	Debs        []string       // packages besides python3 and the compilers
 	Pins        []recipe.Pin
 	Settings    map[string][]string // config settings
 	Env         map[string]string
@@ -156,6 +158,9 @@ func (r *Request) inherit() {
 			r.Debs = o.Environment.Requested
 		}
 	}
+	if r.Environment == lock.OCI && o.Environment.Kind == lock.OCI && r.Image == nil {
+		r.Image = &oci.Reference{Transport: oci.Registry, Name: o.Environment.Image, Digest: o.Environment.Digest}
+	}
 	if r.Target == "" && r.Suite == o.Environment.Suite {
 		r.Target = o.Recipe.Target
 	}
@@ -206,7 +211,10 @@ func (w *Workshop) environment(ctx context.Context, r *Request, l *lock.Lock, jo
 		return nil
 	}
 	if w.Runtime == nil {
-		return fmt.Errorf("a debian environment needs a cage: %s (--env host does without)", w.Uncaged)
+		return fmt.Errorf("an environment of kind %s needs a cage: %s (--env host does without)", r.Environment, w.Uncaged)
+	}
+	if r.Environment == lock.OCI {
+		return w.image(ctx, r, l, job)
 	}
 	suite, err := r.suite()
 	if err != nil {
@@ -240,6 +248,31 @@ func (w *Workshop) environment(ctx context.Context, r *Request, l *lock.Lock, jo
 	}
 	l.Environment = e
 	job.Python, err = env.DebianPython(e)
+	return err
+}
+
+// image chooses the image and the interpreter in it.
+func (w *Workshop) image(ctx context.Context, r *Request, l *lock.Lock, job *build.Job) error {
+	python, platform, _ := strings.Cut(r.Target, "-")
+	if r.Image == nil {
+		ref, err := env.PinnedImage([]string{platform}, time.Now())
+		if err != nil {
+			return err
+		}
+		r.Image = &ref
+	}
+	if _, machine, ok := oci.ParsePolicy(platform); ok && machine != oci.Machines[oci.Machine()] {
+		return fmt.Errorf("target %s is for %s, this machine is %s: lock it on one of those", r.Target, machine, oci.Machines[oci.Machine()])
+	}
+	if !strings.HasPrefix(python, "cp") {
+		python = "" // py3-none-any, abi3
+	}
+	r.Log.stage("image")
+	var err error
+	if l.Environment, err = w.Supply.OCI(ctx, *r.Image, python); err != nil {
+		return err
+	}
+	job.Python, job.Root, err = w.Interpreter(ctx, l)
 	return err
 }
 
@@ -298,7 +331,7 @@ func (r *Request) recipe(s *build.Source, python env.Python) recipe.Recipe {
 		SourceDateEpoch: &seconds, Clock: recipe.Clock{Start: at}, Umask: 0o022, HashSeed: "0",
 		ConfigSettings: r.Settings, Env: r.Env, Target: r.Target,
 	}
-	if !r.NoRepair && !r.pure() && r.Environment == lock.Debian {
+	if !r.NoRepair && !r.pure() && r.Environment != lock.Host {
 		rec.Repair = recipe.Auditwheel
 	}
 	return rec
@@ -473,6 +506,9 @@ func Moved(old, fresh *lock.Lock) []string {
 	}
 	change("wheel", wheels(old), wheels(fresh))
 	change("deb", debs(old), debs(fresh))
+	if a, b := old.Environment, fresh.Environment; a.Image+a.Digest != b.Image+b.Digest {
+		out = append(out, fmt.Sprintf("image: %s %s, was %s %s", b.Image, b.Digest, a.Image, a.Digest))
+	}
 	if old.Python != fresh.Python {
 		out = append(out, fmt.Sprintf("python: %s, was %s", fresh.Python, old.Python))
 	}

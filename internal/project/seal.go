@@ -262,6 +262,9 @@ func provenance(l *lock.Lock, b *Built, r *Record, version string) statement {
 	if l.Environment.Kind == lock.Debian {
 		def.InternalParameters["root"] = descriptor{Name: l.Environment.Suite, Digest: sha256Of(l.Environment.Root)}
 	}
+	if l.Environment.Kind == lock.OCI {
+		def.InternalParameters["root"] = descriptor{Name: l.Environment.Image, Digest: sha256Of(l.Environment.Root)}
+	}
 	add := func(name, uri, sum string) {
 		def.ResolvedDependencies = append(def.ResolvedDependencies, descriptor{Name: name, URI: uri, Digest: sha256Of(sum)})
 	}
@@ -271,6 +274,9 @@ func provenance(l *lock.Lock, b *Built, r *Record, version string) statement {
 	}
 	for _, p := range l.Packages {
 		add(p.Filename, p.PURL, p.SHA256)
+	}
+	if e := l.Environment; e.Kind == lock.OCI {
+		add(e.Image, lock.OCIPURL(e.Image, e.Digest), strings.TrimPrefix(e.Digest, "sha256:"))
 	}
 	for _, d := range l.Environment.Debs {
 		add(filepath.Base(d.Pool), d.PURL, d.SHA256)

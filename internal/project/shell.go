@@ -1,9 +1,12 @@
 package project
 
 import (
+	"cmp"
 	"context"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/recipe/lock"
@@ -30,9 +33,18 @@ func (w *Workshop) Shell(ctx context.Context, l *lock.Lock, command []string, in
 	if err != nil {
 		return 0, err
 	}
+	vars := maps.Clone(python.Vars)
+	if vars == nil {
+		vars = map[string]string{}
+	}
+	maps.Copy(vars, map[string]string{"PATH": e.SearchPath(), "HOME": "/build", "LC_ALL": cmp.Or(vars["LC_ALL"], "C.UTF-8"), "TZ": "UTC0", "PYTHONHASHSEED": "0", "TERM": "dumb"})
+	var environ []string
+	for _, k := range slices.Sorted(maps.Keys(vars)) {
+		environ = append(environ, k+"="+vars[k])
+	}
 	result, err := w.Runtime.Run(ctx, sandbox.Spec{
 		Argv: append([]string{"/usr/bin/env"}, command...), Root: root, Dir: "/build", Umask: l.Recipe.Umask, Limits: w.Limits,
-		Env:    []string{"PATH=" + e.Bin() + ":/usr/local/bin:/usr/bin:/bin", "HOME=/build", "LC_ALL=C.UTF-8", "TZ=UTC0", "PYTHONHASHSEED=0", "TERM=dumb"},
+		Env:    environ,
 		Mounts: e.Mounts(), Tmpfs: []string{"/build", "/tmp"}, Stdin: in, Stdout: out, Stderr: errs,
 	})
 	return result.ExitCode, err

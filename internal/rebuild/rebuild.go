@@ -21,6 +21,7 @@ import (
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/infer"
+	"github.com/truewheel/truewheel/internal/oci"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
@@ -43,9 +44,12 @@ type Rebuilder struct {
 	Encoders wheel.Encoders
 	Tries    int // builds at most; 0: 4
 	// Environment is the kind of environment to build in: lock.Host,
-	// lock.Debian, or "": the host's, and Debian's where no Python fits.
+	// lock.Debian, lock.OCI, or "": the host's, and Debian's where no Python fits.
 	Environment string
-	Keep        string // directory that build trees are kept in; "" keeps none
+	// Image is that of an oci environment; nil: the one that the cibuildwheel
+	// of the wheel's upload pinned.
+	Image *oci.Reference
+	Keep  string // directory that build trees are kept in; "" keeps none
 }
 
 // Target is one wheel to rebuild.
@@ -100,7 +104,7 @@ type run struct {
 	subject  *wheel.Archive
 	source   *build.Source
 	evidence *infer.Evidence
-	used     lock.Environment // of debs; the zero value: the host's
+	used     lock.Environment // with a root; the zero value: the host's
 	debs     []string         // packages that the build was found to need
 	tried    []attempt
 }
@@ -321,6 +325,7 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		r.fail("unsafe-wheel", "%v", err)
 		return false, nil
 	}
+	r.evidence.InImage = r.Environment == lock.OCI
 	if p := infer.Nearest(r.evidence); p != nil {
 		r.report.Native = &report.Native{Modules: len(r.evidence.Native.Modules), Image: p.Image, Suite: p.Suite, Near: p.Near, Needs: p.Needs}
 	}
@@ -432,8 +437,8 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Python, root, class string, err error) {
 	want := rec.Python
 	if l := r.target.Lock; l != nil {
-		if l.Environment.Kind == lock.Debian {
-			return r.debian(ctx, l.Environment)
+		if l.Environment.Kind != lock.Host {
+			return r.enter(ctx, l.Environment)
 		}
 		want = l.Python
 	}
@@ -442,6 +447,9 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 	place := infer.Nearest(r.evidence)
 	if err := place.Elsewhere(); err != nil && r.target.Lock == nil {
 		return python, "", "machine", err
+	}
+	if r.target.Lock == nil && r.Environment == lock.OCI {
+		return r.image(ctx, rec)
 	}
 	hermetic := packaged && r.Environment == "" && r.Runtime != nil && (!ok || place != nil)
 	switch {
@@ -452,7 +460,7 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 		if err != nil {
 			return python, "", "environment", err
 		}
-		return r.debian(ctx, e)
+		return r.enter(ctx, e)
 	case !ok:
 		return python, "", "python-missing", fmt.Errorf("no Python %s here (uv python install %s gets one)", rec.Python, rec.Python)
 	}
@@ -483,14 +491,42 @@ func (r *run) wanted(suite debian.Suite, rec recipe.Recipe) []string {
 	return slices.Compact(out)
 }
 
-// debian is the interpreter and the root directory of an environment of .debs.
-func (r *run) debian(ctx context.Context, e lock.Environment) (python env.Python, root, class string, err error) {
+// image is the environment of the image that was asked for, or that
+// cibuildwheel had when the wheel was uploaded.
+func (r *run) image(ctx context.Context, rec recipe.Recipe) (python env.Python, root, class string, err error) {
+	ref := r.Image
+	if ref == nil {
+		name, err := pypi.ParseWheelFilename(r.target.Wheel.Filename)
+		if err != nil {
+			return python, "", "environment", err
+		}
+		at := r.target.Wheel.UploadTime
+		if at.IsZero() {
+			at = time.Now()
+		}
+		pinned, err := env.PinnedImage(name.Platform, at)
+		if err != nil {
+			return python, "", "environment", err
+		}
+		ref = &pinned
+	}
+	e, err := r.Supply.OCI(ctx, *ref, "cp"+strings.ReplaceAll(rec.Python, ".", ""))
+	var missing *oci.NoPythonError
+	if errors.As(err, &missing) {
+		return python, "", "python-missing", err
+	}
+	if err != nil {
+		return python, "", "environment", err
+	}
+	return r.enter(ctx, e)
+}
+
+// enter is the interpreter and the root directory of an environment that has one.
+func (r *run) enter(ctx context.Context, e lock.Environment) (python env.Python, root, class string, err error) {
 	if r.Runtime == nil {
-		return python, "", "environment", fmt.Errorf("a debian environment needs a cage: %s", r.Uncaged)
+		return python, "", "environment", fmt.Errorf("an environment of kind %s needs a cage: %s", e.Kind, r.Uncaged)
 	}
-	if python, err = env.DebianPython(e); err == nil {
-		root, err = r.Supply.Root(ctx, e)
-	}
+	python, root, err = r.Supply.Enter(ctx, e)
 	if err != nil {
 		return python, "", "environment", err
 	}

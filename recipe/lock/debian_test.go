@@ -86,8 +86,8 @@ func TestDebianErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct{ old, new, want string }{
-		"kind":          {"kind = 'debian'", "kind = 'moon'", `kind "moon" is not known (host, debian)`},
-		"host":          {"kind = 'debian'", "kind = 'host'", "neither suite nor packages"},
+		"kind":          {"kind = 'debian'", "kind = 'moon'", `kind "moon" is not known (host, debian, oci)`},
+		"host":          {"kind = 'debian'", "kind = 'host'", "neither suite, nor packages, nor an image"},
 		"suite":         {"suite = 'bookworm'", "suite = '../x'", "suite"},
 		"root":          {strings.Repeat("34", 32), "34", "root"},
 		"sum":           {strings.Repeat("12", 32), "12", "deb g++"},

@@ -89,6 +89,9 @@ func (l Lock) SBOM() ([]byte, error) {
 	for _, p := range l.Packages {
 		add(cyclonedx.ComponentTypeLibrary, p.Name, p.Version, p.PURL, p.SHA256)
 	}
+	if e := l.Environment; e.Kind == OCI {
+		add(cyclonedx.ComponentTypeContainer, e.Image, e.Digest, OCIPURL(e.Image, e.Digest), strings.TrimPrefix(e.Digest, "sha256:"))
+	}
 	for _, d := range l.Environment.Debs {
 		add(cyclonedx.ComponentTypeLibrary, d.Name, d.Version, d.PURL, d.SHA256)
 	}

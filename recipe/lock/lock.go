@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -51,13 +52,18 @@ type Commit struct {
 const (
 	Host   = "host"   // an interpreter of the machine
 	Debian = "debian" // a root directory unpacked from .debs
+	OCI    = "oci"    // a root directory unpacked from an image
 )
 
-// Environment is what a build runs in. Fields but Kind belong to Debian.
+// Environment is what a build runs in. Architecture and Root belong to Debian
+// and OCI, Image, Digest and Python to OCI, the others to Debian.
 type Environment struct {
 	Kind         string
+	Image        string   // without the registry's host, "pypa/manylinux_2_28_x86_64"
+	Digest       string   // of the manifest for the architecture, "sha256:…"
+	Python       string   // path of the interpreter in the root
 	Suite        string   // codename, "bookworm"
-	Architecture string   // Debian's name, "amd64"
+	Architecture string   // as Debian, or as images name it: "amd64"
 	Root         string   // sha256, lower-case hex, of the manifest of the root directory
 	Requested    []string // packages that were asked for; the others came along, or are essential
 	Debs         []Deb    // sorted by name
@@ -77,6 +83,11 @@ type Deb struct {
 func DebPURL(name, version, architecture string) string {
 	q := packageurl.QualifiersFromMap(map[string]string{"arch": architecture})
 	return packageurl.NewPackageURL("deb", "debian", name, version, q, "").ToString()
+}
+
+// OCIPURL is the package URL of an image (purl-spec, type oci), without a registry.
+func OCIPURL(image, digest string) string {
+	return packageurl.NewPackageURL("oci", "", path.Base(image), digest, nil, "").ToString()
 }
 
 // PyPIURL is the package URL of a release (purl-spec, type pypi).
@@ -130,6 +141,9 @@ type python struct {
 
 type environment struct {
 	Kind         string   `toml:"kind"`
+	Image        string   `toml:"image,omitempty"`
+	Digest       string   `toml:"digest,omitempty"`
+	Python       string   `toml:"python,omitempty"`
 	Suite        string   `toml:"suite,omitempty"`
 	Architecture string   `toml:"architecture,omitempty"`
 	Root         string   `toml:"root,omitempty"`
@@ -373,19 +387,29 @@ var (
 	word     = regexp.MustCompile(`^[a-z0-9]+$`)
 	commitID = regexp.MustCompile(`^[0-9a-f]{40}$`)
 	debName  = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
+	image    = regexp.MustCompile(`^[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*$`)
 	poolPath = regexp.MustCompile(`^pool(/[A-Za-z0-9+~_:%-][A-Za-z0-9+.~_:%-]*)+\.deb$`)
 )
 
 func (e Environment) check() error {
+	packaged, imaged := e.Suite != "" || len(e.Debs)+len(e.Requested) > 0, e.Image+e.Digest+e.Python != ""
 	switch e.Kind {
 	case Host:
-		if e.Suite != "" || e.Architecture != "" || e.Root != "" || len(e.Debs)+len(e.Requested) > 0 {
-			return fmt.Errorf("lock: an environment of kind host has neither suite nor packages")
+		if packaged || imaged || e.Architecture != "" || e.Root != "" {
+			return fmt.Errorf("lock: an environment of kind host has neither suite, nor packages, nor an image")
 		}
 		return nil
+	case OCI:
+		if packaged {
+			return fmt.Errorf("lock: an environment of kind oci has no suite and no packages")
+		}
+		return e.checkImage()
 	case Debian:
+		if imaged {
+			return fmt.Errorf("lock: an environment of kind debian has no image")
+		}
 	default:
-		return fmt.Errorf("lock: environment kind %q is not known (host, debian)", e.Kind)
+		return fmt.Errorf("lock: environment kind %q is not known (host, debian, oci)", e.Kind)
 	}
 	if !word.MatchString(e.Suite) || !word.MatchString(e.Architecture) {
 		return fmt.Errorf("lock: suite %q or architecture %q is not one", e.Suite, e.Architecture)
@@ -417,6 +441,26 @@ func (e Environment) check() error {
 		if !seen[name] {
 			return fmt.Errorf("lock: %s was asked for and is not among the debs", name)
 		}
+	}
+	return nil
+}
+
+func (e Environment) checkImage() error {
+	sum, ok := strings.CutPrefix(e.Digest, "sha256:")
+	host, _, nested := strings.Cut(e.Image, "/")
+	switch {
+	case !image.MatchString(e.Image):
+		return fmt.Errorf("lock: image %q is not the name of one", e.Image)
+	case nested && (strings.Contains(host, ".") || host == "localhost"):
+		return fmt.Errorf("lock: image %q names a host", e.Image)
+	case !ok || !IsSum(sum):
+		return fmt.Errorf("lock: image %s: %q is not sha256: and 64 hex digits", e.Image, e.Digest)
+	case !word.MatchString(e.Architecture):
+		return fmt.Errorf("lock: image %s: architecture %q is not one", e.Image, e.Architecture)
+	case !path.IsAbs(e.Python) || path.Clean(e.Python) != e.Python || strings.ContainsAny(e.Python, "\x00\n"):
+		return fmt.Errorf("lock: image %s: %q is not the path of an interpreter", e.Image, e.Python)
+	case !IsSum(e.Root):
+		return fmt.Errorf("lock: root: %q is not a sha256", e.Root)
 	}
 	return nil
 }
