@@ -239,6 +239,9 @@ func printNative(w io.Writer, in *inspection) {
 	}
 	line := nativeLine(&report.Native{Modules: in.modules, Image: in.Place.Image, Suite: in.Place.Suite, Near: in.Place.Near, Needs: in.Place.Needs})
 	fmt.Fprintf(w, "  place       %s\n", printable(line))
+	if in.Place.Pinned != "" {
+		fmt.Fprintf(w, "              that image then: %s\n", printable(in.Place.Pinned))
+	}
 }
 
 // counts lists values with their numbers, most frequent first.

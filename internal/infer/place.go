@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/truewheel/truewheel/internal/debian"
+	"github.com/truewheel/truewheel/internal/oci"
 )
 
 // Place says where a native wheel was made, as far as it tells, and what
@@ -15,6 +16,7 @@ type Place struct {
 	System   string `json:"system"`   // "linux", "macos", "windows"
 	Machine  string `json:"machine"`  // as in the tag: "x86_64", "arm64", "amd64"
 	Image    string `json:"image"`    // of PyPA that fits, "manylinux_2_28_x86_64"; "" where none does
+	Pinned   string `json:"pinned"`   // the image of that name that was usual when the wheel was uploaded, and why
 	Suite    string `json:"suite"`    // of Debian, "" where none has the Python
 	Compiler string `json:"compiler"` // package of the suite, "gcc-12"
 	Near     string `json:"near"`     // how near that is, in words
@@ -45,7 +47,7 @@ func Nearest(e *Evidence) *Place {
 		return p
 	}
 	p.System = "linux"
-	p.Image = image(e)
+	p.image(e)
 	for _, m := range debian.Machines {
 		if strings.HasSuffix(platform, "_"+m) {
 			p.Machine = m
@@ -148,56 +150,41 @@ func pythonOfTag(e *Evidence) string {
 	return ""
 }
 
-// images of PyPA by the C library of their policy, oldest first, with the
-// major versions of the compiler that they have had.
-var images = []struct {
-	name, family, libc string
-	gcc                []int
-}{
-	{"manylinux1", "manylinux", "2.5", []int{4}},
-	{"manylinux2010", "manylinux", "2.12", []int{8}},
-	{"manylinux2014", "manylinux", "2.17", []int{8, 9, 10}},
-	{"manylinux_2_24", "manylinux", "2.24", []int{6}},
-	{"manylinux_2_28", "manylinux", "2.28", []int{11, 12, 13, 14, 15}},
-	{"manylinux_2_31", "manylinux", "2.31", []int{9}},
-	{"manylinux_2_34", "manylinux", "2.34", []int{12, 13, 14, 15}},
-	{"manylinux_2_35", "manylinux", "2.35", []int{11}},
-	{"manylinux_2_39", "manylinux", "2.39", []int{14}},
-	{"musllinux_1_1", "musllinux", "1.1", []int{9, 10}},
-	{"musllinux_1_2", "musllinux", "1.2", []int{13, 14}},
+// gccs are the major versions of GCC that the images of a policy have had.
+var gccs = map[string][]int{
+	"manylinux1": {4}, "manylinux2010": {8}, "manylinux2014": {8, 9, 10}, "manylinux_2_24": {6}, "manylinux_2_28": {11, 12, 13, 14, 15},
+	"manylinux_2_31": {9}, "manylinux_2_34": {12, 13, 14, 15}, "manylinux_2_35": {11}, "manylinux_2_39": {14}, "musllinux_1_1": {9, 10}, "musllinux_1_2": {13, 14},
 }
 
-// image is the image that fits the policy and the compiler: the oldest that
-// has the C library of the newest tag and, where the compiler is known, has had it.
-func image(e *Evidence) string {
-	var family, libc, machine string
-	for _, p := range e.Filename.Platform {
-		parts := strings.SplitN(p, "_", 4)
-		if len(parts) == 4 && portable(p) { // family_2_28_x86_64; the legacy names stand beside such a one
-			if v := parts[1] + "." + parts[2]; libc == "" || lessVersion(libc, v) {
-				family, libc, machine = parts[0], v, parts[3]
+// image is the image that fits policy, compiler and date: the oldest that has
+// the C library of the newest tag and, where the compiler is known, has had
+// it; and of that the one which cibuildwheel pinned then.
+func (p *Place) image(e *Evidence) {
+	var newest oci.Policy
+	var machine string
+	for _, tag := range e.Filename.Platform {
+		if v := policyVersion(tag); v != "" && !lessVersion(v, newest.Version) {
+			// A policy without images of its own is met by one with a newer C library.
+			newest = oci.Policy{Libc: "glibc", Version: v}
+			if strings.HasPrefix(tag, "musl") {
+				newest.Libc = "musl"
 			}
-		} else if old, m, ok := strings.Cut(p, "_"); ok && portable(p) && libc == "" {
-			if i := slices.IndexFunc(images, func(im struct {
-				name, family, libc string
-				gcc                []int
-			}) bool {
-				return im.name == old
-			}); i >= 0 {
-				family, libc, machine = images[i].family, images[i].libc, m
-			}
+			machine = strings.SplitN(tag, "_", 4)[3]
+		} else if known, m, ok := oci.ParsePolicy(tag); ok && newest.Version == "" {
+			newest, machine = known, m
 		}
 	}
 	gcc := major(e.Native.GCC)
-	for _, im := range images {
-		if im.family != family || lessVersion(im.libc, libc) {
+	for _, policy := range oci.Policies {
+		if policy.Libc != newest.Libc || lessVersion(policy.Version, newest.Version) || gcc != 0 && !slices.Contains(gccs[policy.Name], gcc) {
 			continue
 		}
-		if gcc == 0 || slices.Contains(im.gcc, gcc) {
-			return im.name + "_" + machine
+		p.Image = policy.Name + "_" + machine
+		if pin, ok := oci.Pinned(policy, machine, e.moment()); ok {
+			p.Pinned = fmt.Sprintf("%s, of cibuildwheel %s", pin.Reference(), pin.Release)
 		}
+		return
 	}
-	return ""
 }
 
 // suite chooses the suite that has the Python and comes nearest in its compiler.
