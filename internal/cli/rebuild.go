@@ -400,6 +400,12 @@ func (a *app) rerun(o *rebuildOptions, rep *report.Report) string {
 	if o.source != "" {
 		from = " --source " + o.source
 	}
+	if o.env != "" {
+		from += " --env " + o.env
+	}
+	if o.image != "" {
+		from += " --image " + o.image
+	}
 	switch {
 	case o.lock != "" && o.compared:
 		return fmt.Sprintf("truewheel rebuild %s==%s --lock %s", rep.Subject.Name, rep.Subject.Version, o.lock) + from

@@ -504,7 +504,11 @@ func (r *run) image(ctx context.Context, rec recipe.Recipe) (python env.Python, 
 		if at.IsZero() {
 			at = time.Now()
 		}
-		pinned, err := env.PinnedImage(name.Platform, at)
+		platforms := name.Platform
+		if n := r.report.Native; n != nil && n.Image != "" {
+			platforms = []string{n.Image}
+		}
+		pinned, err := env.PinnedImage(platforms, at)
 		if err != nil {
 			return python, "", "environment", err
 		}
