@@ -72,6 +72,13 @@ type Commit struct {
 	Subdirectory string `json:"subdirectory,omitempty"`
 	Time         string `json:"time"`                // RFC 3339, UTC
 	Signature    string `json:"signature,omitempty"` // OpenPGP, SSH or X.509: of the tag or commit, not verified
+	Found        *Found `json:"found,omitempty"`     // nil when it was given
+}
+
+// Found says how a commit was found that was not given.
+type Found struct {
+	By    string `json:"by"`              // project-url: a URL of METADATA, and the tag that fits the version
+	Label string `json:"label,omitempty"` // of that URL
 }
 
 // File is something published beside the report.

@@ -162,6 +162,12 @@ func sourceLine(s *report.Source) string {
 	if c.Tag != "" {
 		line += "   tag " + c.Tag
 	}
+	if c.Subdirectory != "" {
+		line += "   in " + c.Subdirectory
+	}
+	if f := c.Found; f != nil {
+		line += "   found by " + f.Label + " in METADATA"
+	}
 	if c.Signature != "" {
 		return line + "   signed (" + c.Signature + ", not verified)"
 	}

@@ -30,6 +30,7 @@ type rebuildOptions struct {
 	env          string
 	source       string
 	git          *git.Source // what source means
+	find         rebuild.Find
 	tries        int
 	keep         string
 	requirements string
@@ -71,7 +72,7 @@ many the worst counts.`,
 	o.mirrorFlags.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.env, "env", "", "`kind` of environment: host, or debian, a root of packages locked by sha256 (default: host, and debian where no Python here fits)")
-	f.StringVar(&o.source, "source", "", "build from a commit, `git+URL@REV`[#subdirectory=DIR], and not from the sdist; URL is https, ssh or a local path")
+	f.StringVar(&o.source, "source", "", "build from a commit, `git+URL@REV`[#subdirectory=DIR], and not from the sdist; URL is https, ssh or a local path; git: find the commit; sdist: never look for one (default: the sdist, and the commit where files are missing from it)")
 	f.IntVar(&o.tries, "tries", 4, "builds at most, each with a better recipe")
 	f.StringVar(&o.keep, "keep", "", "keep the unpacked sources in `directory`")
 	f.StringVarP(&o.requirements, "requirements", "r", "", "rebuild what a requirements `file` pins; hashes in it are honoured")
@@ -109,7 +110,7 @@ func (o *rebuildOptions) check(given []string) error {
 		return usage("nothing to rebuild: give NAME==VERSION, -r FILE or --lock FILE")
 	case o.jobs < 1:
 		return usage("--jobs %d: at least one", o.jobs)
-	case o.source != "" && (o.requirements != "" || n > 1 || o.all):
+	case strings.HasPrefix(o.source, "git+") && (o.requirements != "" || n > 1 || o.all):
 		return usage("--source is of one release")
 	case o.tries < 1:
 		return usage("--tries %d: at least one", o.tries)
@@ -133,7 +134,16 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	if err := o.check(given); err != nil {
 		return err
 	}
-	if o.source != "" {
+	switch o.source {
+	case "":
+		o.find = rebuild.FindNeeded
+		if o.offline {
+			o.find = rebuild.FindNever
+		}
+	case "git":
+		o.find = rebuild.FindAlways
+	case "sdist":
+	default:
 		s, err := git.Parse(o.source)
 		if err != nil {
 			return &usageError{err}
@@ -303,7 +313,7 @@ func (m *batch) request(ctx context.Context, i int, r request) error {
 	}
 	var reports []*report.Report
 	for _, t := range targets {
-		t.Git = m.o.git
+		t.Git, t.Find = m.o.git, m.o.find
 		outcome, err := m.b.Rebuild(ctx, t, m.events(m.o, m.p, t))
 		m.p.stage(t.Wheel.Filename, "")
 		if err != nil {

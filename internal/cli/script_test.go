@@ -9,10 +9,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -45,8 +47,9 @@ type published struct {
 	name, version, trap string
 	noSdist             bool
 	yanked              bool
-	requires            string // build requirement
-	carry               bool   // the sdist carries the published wheel
+	requires            string   // build requirement
+	carry               bool     // the sdist carries the published wheel
+	urls                []string // Project-URLs; HOST is the server of repositories
 }
 
 var projects = []published{
@@ -64,6 +67,9 @@ var projects = []published{
 	{name: "nosdist", version: "1.0", noSdist: true},
 	{name: "yanked", version: "1.0", yanked: true},
 	{name: "carry", version: "1.0", carry: true},
+	{name: "found", version: "1.0", trap: "checkout", urls: []string{"Documentation, https://docs.test/x", "Homepage, HOST/nowhere/at/all", "Source Code, HOST/found/tree/main"}},
+	{name: "ambiguous", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/ambiguous"}},
+	{name: "untagged", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/untagged"}},
 }
 
 type indexFile struct {
@@ -79,7 +85,8 @@ type indexFile struct {
 type site struct {
 	files map[string][]byte
 	pages map[string][]indexFile
-	plain bool // no JSON, no upload times
+	plain bool   // no JSON, no upload times
+	host  string // URL of the server of repositories
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -115,11 +122,15 @@ func (s *site) add(project, filename string, data []byte, yanked any) {
 // publish makes sdist and wheel of p, the wheel by running its backend as its publisher would.
 func publish(t testing.TB, s *site, p published, python string, port int) {
 	t.Helper()
+	var urls []string
+	for _, u := range p.urls {
+		urls = append(urls, strings.ReplaceAll(u, "HOST", s.host))
+	}
 	backend, err := os.ReadFile("testdata/project/backend.py")
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, err := json.Marshal(map[string]any{"name": p.name, "version": p.version, "trap": p.trap, "port": port})
+	project, err := json.Marshal(map[string]any{"name": p.name, "version": p.version, "trap": p.trap, "port": port, "urls": urls})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -273,6 +284,38 @@ func (s *site) repository(ts *testscript.TestScript, _ bool, args []string) {
 	git("tag", "-f", "v1.0")
 }
 
+// serveGit serves the repositories below dir over https, as a forge does.
+func serveGit(t testing.TB, dir string) (url, ca string) {
+	t.Helper()
+	out, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewTLSServer(&cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + os.DevNull},
+	})
+	t.Cleanup(server.Close)
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(ca, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL, ca
+}
+
+// in DIR COMMAND... runs a command in a directory, git with an author.
+func in(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Dir = ts.MkAbs(args[0])
+	who := []string{"GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x@example.org", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x@example.org"}
+	cmd.Env = append(append(os.Environ(), who...), "GIT_COMMITTER_DATE=2021-03-04T05:00:00Z", "GIT_AUTHOR_DATE=2021-03-04T05:00:00Z", "GIT_CONFIG_GLOBAL="+os.DevNull,
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=protocol.file.allow", "GIT_CONFIG_VALUE_0=always")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		ts.Fatalf("%q: %v\n%s", args[1:], err, out)
+	}
+}
+
 // edit FROM TO PATTERN NEW writes a file with what matches the pattern first replaced.
 func edit(ts *testscript.TestScript, _ bool, args []string) {
 	data, err := os.ReadFile(ts.MkAbs(args[0]))
@@ -303,7 +346,9 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	s := &site{files: map[string][]byte{}, pages: map[string][]indexFile{}}
+	hosted := t.TempDir()
+	host, ca := serveGit(t, hosted)
+	s := &site{files: map[string][]byte{}, pages: map[string][]indexFile{}, host: host}
 	for _, p := range projects {
 		publish(t, s, p, python, listener.Addr().(*net.TCPAddr).Port)
 	}
@@ -312,7 +357,7 @@ func TestScripts(t *testing.T) {
 	s.add("courier", "courier-1.0-py3-none-any.whl", courier(t, s.files["plain-1.0-py3-none-any.whl"]), false)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository, "in": in},
 		Condition: func(c string) (bool, error) {
 			if c != "cage" {
 				return false, fmt.Errorf("unknown condition %q", c)
@@ -327,6 +372,9 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("PYENV_ROOT", filepath.Join(os.Getenv("HOME"), ".pyenv"))
+			e.Setenv("HOSTED", hosted)
+			e.Setenv("HOST", host)
+			e.Setenv("GIT_SSL_CAINFO", ca)
 			e.Setenv("SECRET", "must not be seen")
 			for _, name := range []string{"plain", "times", "mode"} {
 				file := name + "-1.0-py3-none-any.whl"

@@ -21,6 +21,7 @@ import (
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/infer"
+	"github.com/truewheel/truewheel/internal/origin"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
@@ -55,9 +56,19 @@ type Target struct {
 	Path   string      // of the wheel, when it is at hand already
 	Source *pypi.File  // nil: the release has no source distribution
 	Git    *git.Source // build from this commit, and not from Source
+	Find   Find        // whether to look for the commit where Git is nil
 	Notes  []string
 	Lock   *lock.Lock // use this and infer nothing
 }
+
+// Find says when a repository is looked for.
+type Find string
+
+const (
+	FindNever  Find = ""
+	FindNeeded Find = "needed" // when the release has no sdist, or files are missing from it
+	FindAlways Find = "always" // the sdist is not built
+)
 
 // Events tell what goes on; any field may be nil.
 type Events struct {
@@ -103,6 +114,7 @@ type run struct {
 	used     lock.Environment // of debs; the zero value: the host's
 	debs     []string         // packages that the build was found to need
 	tried    []attempt
+	found    *origin.Found // of the commit, when it was not given
 }
 
 // attempt is what is kept of a try.
@@ -131,11 +143,9 @@ func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome,
 		return nil, err
 	}
 	r := &run{Rebuilder: b, target: t, events: ev, dir: dir, report: b.newReport(t)}
-	started := time.Now()
-	err = r.do(ctx)
-	report.Since(started, &r.report.Timings.Total)
-	if r.source != nil {
-		r.source.Close()
+	o, err := r.whole(ctx)
+	if err == nil && r.wantsCommit() {
+		o, err = r.fromCommit(ctx, o)
 	}
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -144,7 +154,22 @@ func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome,
 		done()
 		return nil, err
 	}
-	o := &Outcome{Report: r.report, close: done}
+	o.close = done
+	return o, nil
+}
+
+// whole does the run and makes its outcome.
+func (r *run) whole(ctx context.Context) (*Outcome, error) {
+	started := time.Now()
+	err := r.do(ctx)
+	report.Since(started, &r.report.Timings.Total)
+	if r.source != nil {
+		r.source.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &Outcome{Report: r.report}
 	r.outcome(o)
 	return o, nil
 }
@@ -281,6 +306,15 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 	for _, s := range append(suspicions, r.subject.Suspicions()...) {
 		r.report.Suspicions = append(r.report.Suspicions, fmt.Sprintf("%s %s", s.Member, s.Detail))
 	}
+	if r.target.Git == nil && (r.target.Find == FindAlways || r.target.Source == nil && r.target.Find == FindNeeded) {
+		if err := r.find(ctx); err != nil {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			r.fail("source-missing", "%v", err)
+			return false, f.Close()
+		}
+	}
 	if r.target.Git == nil && r.target.Source == nil {
 		r.fail("source-missing", "the release has no source distribution")
 		return false, f.Close()
@@ -338,6 +372,11 @@ func (r *run) fetchCommit(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if r.found != nil {
+		if err := r.locate(ctx, repository, c, &want); err != nil {
+			return "", err
+		}
+	}
 	if l := r.target.Lock; l != nil && l.Commit != nil && (l.Commit.ID != c.ID || l.Commit.Subdirectory != want.Subdirectory) {
 		return "", fmt.Errorf("%s is commit %s, and the lock is of %s", want, c.ID, l.Commit.ID)
 	}
@@ -348,6 +387,7 @@ func (r *run) fetchCommit(ctx context.Context) (string, error) {
 	top := name.Distribution + "-" + name.Version.String()
 	r.report.Source = &report.Source{Kind: "git", Filename: top + ".tar.gz", Commit: &report.Commit{
 		Repository: want.URL, ID: c.ID, Tag: c.Tag, Subdirectory: want.Subdirectory, Time: c.Time.Format(time.RFC3339), Signature: c.Signature,
+		Found: r.howFound(),
 	}}
 	path := filepath.Join(r.dir, r.report.Source.Filename)
 	f, err := os.Create(path)

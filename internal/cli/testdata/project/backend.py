@@ -46,7 +46,10 @@ def build_wheel(out, config_settings=None, metadata_directory=None):
         elif not PUBLISHER:
             described = "unknown"
         members["demo/version.txt"] = described.encode()
-    members[info + "/METADATA"] = ("Metadata-Version: 2.1\nName: %(name)s\nVersion: %(version)s\n" % PROJECT).encode()
+    metadata = "Metadata-Version: 2.1\nName: %(name)s\nVersion: %(version)s\n" % PROJECT
+    for url in PROJECT.get("urls") or []:
+        metadata += "Project-URL: %s\n" % url
+    members[info + "/METADATA"] = metadata.encode()
     members[info + "/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: hand 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
     record = ""
     for name, data in members.items():
