@@ -41,14 +41,16 @@ const maxMessage = 1 << 20
 
 // Spec is one build.
 type Spec struct {
-	Recipe      recipe.Recipe
-	Source      string // directory of the unpacked source
-	Project     string // names the default build path, "attrs-25.4.0"
-	Backend     string // build-backend; "" is setuptools' legacy one
-	BackendPath []string
-	Environment *env.Environment
-	Runtime     *sandbox.Runtime // nil: no cage
-	Limits      sandbox.Limits
+	Recipe  recipe.Recipe
+	Source  string // directory of the unpacked source
+	Project string // names the default build path, "attrs-25.4.0"
+	// Subdirectory is the project's in the source, where its backend is run; "" is the top.
+	Subdirectory string
+	Backend      string // build-backend; "" is setuptools' legacy one
+	BackendPath  []string
+	Environment  *env.Environment
+	Runtime      *sandbox.Runtime // nil: no cage
+	Limits       sandbox.Limits
 	// Requires installs what the backend asks for on top of the environment.
 	Requires func(ctx context.Context, requirements []string) error
 	Log      io.Writer
@@ -157,7 +159,7 @@ func (s Spec) job(in insidePaths) job {
 		backend = "setuptools.build_meta:__legacy__"
 	}
 	j := job{
-		Source: in.source, Path: in.path, Work: in.work, Hook: in.hook,
+		Source: in.source, Path: in.path, Project: s.Subdirectory, Work: in.work, Hook: in.hook,
 		Python: s.Environment.Executable(), Umask: r.Umask,
 		Env: buildEnv(r, s.Environment.Bin(), filepath.Join(in.work, "home"), in.tmp),
 		Call: call{

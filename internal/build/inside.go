@@ -23,9 +23,10 @@ const Inside = "__inside"
 // JSON line. After the hook that asks for requirements it waits for a line
 // "go" there.
 type job struct {
-	Source   string            `json:"source"` // the unpacked tree, read-only
-	Path     string            `json:"path"`   // where it is copied to and built
-	Work     string            `json:"work"`   // a writable directory for home, results and the wheel
+	Source   string            `json:"source"`            // the unpacked tree, read-only
+	Path     string            `json:"path"`              // where it is copied to and built
+	Project  string            `json:"project,omitempty"` // directory below path that the hooks run in
+	Work     string            `json:"work"`              // a writable directory for home, results and the wheel
 	Python   string            `json:"python"`
 	Hook     string            `json:"hook"` // hook.py
 	Env      []string          `json:"env"`
@@ -210,7 +211,7 @@ func (j *job) run(hook string, log io.Writer) (result, error) {
 		return r, err
 	}
 	cmd := exec.Command(j.Python, j.Hook, in, to)
-	cmd.Dir = j.Path
+	cmd.Dir = filepath.Join(j.Path, filepath.FromSlash(j.Project))
 	cmd.Env = append([]string{}, j.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {

@@ -146,7 +146,7 @@ func (j *Job) Build(ctx context.Context, log io.Writer) (Result, error) {
 		return j.install(ctx)
 	}
 	return Run(ctx, Spec{
-		Recipe: j.Recipe, Source: j.Unpacked(), Project: j.Source.Tree.Top,
+		Recipe: j.Recipe, Source: j.Unpacked(), Project: j.Source.Tree.Top, Subdirectory: j.Source.Tree.Project,
 		Backend: j.Source.System.Backend, BackendPath: j.Source.System.BackendPath, Environment: j.environment,
 		Runtime: j.Runtime, Limits: j.Limits, Requires: asked, Log: log, Work: j.Dir,
 	})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -24,9 +25,10 @@ type Source struct {
 	limits sdist.Limits
 }
 
-// OpenSource reads the source distribution at path. The error is about what
-// it holds, but for a cancelled context.
-func OpenSource(ctx context.Context, filename, path string, limits sdist.Limits) (*Source, error) {
+// OpenSource reads the source distribution at path, of which the project is
+// all, or a directory. The error is about what it holds, but for a cancelled
+// context.
+func OpenSource(ctx context.Context, filename, project, path string, limits sdist.Limits) (*Source, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -35,7 +37,7 @@ func OpenSource(ctx context.Context, filename, path string, limits sdist.Limits)
 	info, err := f.Stat()
 	if err == nil {
 		s.Size = info.Size()
-		s.Tree, err = sdist.Open(ctx, filename, f, s.Size, limits)
+		s.Tree, err = sdist.OpenProject(ctx, filename, project, f, s.Size, limits)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -65,6 +67,9 @@ func (s *Source) Unpack(ctx context.Context, rec recipe.Recipe, dir string) erro
 		Mode: func(stored uint32, dir bool) uint32 { return sourceMode(rec, stored, dir) },
 		Time: func(stored time.Time) time.Time { return sourceTime(rec, s.Tree.Zip, zone, stored) },
 	})
+	if err == nil && rec.SourceGit == recipe.Hidden {
+		err = os.RemoveAll(filepath.Join(dir, s.Tree.Top, ".git"))
+	}
 	return err
 }
 

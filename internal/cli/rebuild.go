@@ -410,6 +410,10 @@ func (a *app) rerun(o *rebuildOptions, rep *report.Report) string {
 	if o.source != "" {
 		from = " --source " + o.source
 	}
+	if s := rep.Source; s != nil && s.Commit != nil && s.Commit.Found != nil && rep.Lock != nil && (o.writeLock != "" || rep.Lock.Path != "") {
+		// A lock names the commit, and not where it is.
+		from = " --source '" + git.Source{URL: s.Commit.Repository, Rev: s.Commit.ID, Subdirectory: s.Commit.Subdirectory}.String() + "'"
+	}
 	switch {
 	case o.lock != "" && o.compared:
 		return fmt.Sprintf("truewheel rebuild %s==%s --lock %s", rep.Subject.Name, rep.Subject.Version, o.lock) + from

@@ -69,6 +69,9 @@ var projects = []published{
 	{name: "carry", version: "1.0", carry: true},
 	{name: "found", version: "1.0", trap: "checkout", urls: []string{"Documentation, https://docs.test/x", "Homepage, HOST/nowhere/at/all", "Source Code, HOST/found/tree/main"}},
 	{name: "ambiguous", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/ambiguous"}},
+	{name: "mono", version: "1.0", trap: "mono", urls: []string{"Source, HOST/mono"}},
+	{name: "export", version: "1.0", trap: "export", urls: []string{"Source, HOST/export"}},
+	{name: "module", version: "1.0", trap: "module"},
 	{name: "untagged", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/untagged"}},
 }
 

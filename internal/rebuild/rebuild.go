@@ -336,7 +336,7 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	src := r.report.Source
-	if r.source, err = build.OpenSource(ctx, src.Filename, path, r.Sdist); err != nil {
+	if r.source, err = build.OpenSource(ctx, src.Filename, r.project(), path, r.Sdist); err != nil {
 		r.fail("unsafe-source", "%v", err)
 		return false, nil
 	}
@@ -356,6 +356,22 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return true, nil
+}
+
+// lockedCommit is the commit of a lock, in words.
+func lockedCommit(c *lock.Commit) string {
+	if c.Subdirectory == "" {
+		return c.ID
+	}
+	return c.ID + ", subdirectory " + c.Subdirectory
+}
+
+// project is where in the source the project lies.
+func (r *run) project() string {
+	if c := r.report.Source.Commit; c != nil {
+		return c.Subdirectory
+	}
+	return ""
 }
 
 // fetchSdist brings the release's source distribution here.
@@ -378,7 +394,7 @@ func (r *run) fetchCommit(ctx context.Context) (string, error) {
 		}
 	}
 	if l := r.target.Lock; l != nil && l.Commit != nil && (l.Commit.ID != c.ID || l.Commit.Subdirectory != want.Subdirectory) {
-		return "", fmt.Errorf("%s is commit %s, and the lock is of %s", want, c.ID, l.Commit.ID)
+		return "", fmt.Errorf("%s is commit %s, and the lock is of %s", want, c.ID, lockedCommit(l.Commit))
 	}
 	name, err := pypi.ParseWheelFilename(r.target.Wheel.Filename)
 	if err != nil {
@@ -394,7 +410,7 @@ func (r *run) fetchCommit(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	err = repository.Pack(ctx, c, git.Options{Top: top, Subdirectory: want.Subdirectory, Git: true}, f)
+	err = repository.Pack(ctx, c, git.Options{Top: top, Git: true}, f)
 	return path, errors.Join(err, f.Close())
 }
 

@@ -26,12 +26,30 @@ def build_wheel(out, config_settings=None, metadata_directory=None):
     stem = "%s-%s" % (PROJECT["name"], PROJECT["version"])
     info = stem + ".dist-info"
     members = {}
-    for name in sorted(os.listdir("demo")):
+    for name in sorted(n for n in os.listdir("demo") if not os.path.isdir(os.path.join("demo", n))):
         with open(os.path.join("demo", name), "rb") as f:
             members["demo/" + name] = f.read()
     if trap == "checkout" and PUBLISHER:
         members["demo/only_in_checkout.py"] = b"x = 1\n"
         members = dict(sorted(members.items()))
+    if trap == "module" and PUBLISHER:
+        members["demo/inner.py"] = b"y = 2\n"
+        members = dict(sorted(members.items()))
+    elif trap == "module" and os.path.exists("demo/sub/demo/inner.py"):
+        members.pop("demo/sub", None)
+        with open("demo/sub/demo/inner.py", "rb") as f:
+            members["demo/inner.py"] = f.read()
+        members = dict(sorted(members.items()))
+    if trap == "export":
+        members["demo/version.txt"] = b"from git" if os.path.isdir(".git") else b"no git"
+    if trap == "mono":
+        described = PROJECT["name"] + "-v1.0"
+        if not PUBLISHER:
+            import subprocess
+            described = subprocess.run(["git", "describe", "--tags", "--dirty"], stdout=subprocess.PIPE).stdout.decode().strip()
+            if not os.path.isdir("../.git"):
+                described = "not below the repository's top"
+        members["demo/version.txt"] = described.encode()
     if trap == "clock":
         members["demo/built.txt"] = time.strftime("%Y-%m-%d\n").encode()
     if trap == "home" and not PUBLISHER:
