@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/compare/source"
 )
 
 // Schema names the format that this package writes.
@@ -62,6 +63,14 @@ type Source struct {
 	SHA256   string   `json:"sha256,omitempty"` // of an sdist
 	Commit   *Commit  `json:"commit,omitempty"`
 	Binaries []string `json:"binaries,omitempty"` // compiled code carried along in the source
+	Sdist    *Sdist   `json:"sdist,omitempty"`    // the release's, compared with the commit; nil when there is none
+}
+
+// Sdist is a release's source distribution, compared with the commit.
+type Sdist struct {
+	Filename string `json:"filename"`
+	SHA256   string `json:"sha256"`
+	*source.Result
 }
 
 // Commit is the state of a repository that was the source.

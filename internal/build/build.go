@@ -46,6 +46,7 @@ type Spec struct {
 	Project string // names the default build path, "attrs-25.4.0"
 	// Subdirectory is the project's in the source, where its backend is run; "" is the top.
 	Subdirectory string
+	Sdist        bool   // an sdist is made, and no wheel
 	Backend      string // build-backend; "" is setuptools' legacy one
 	BackendPath  []string
 	Environment  *env.Environment
@@ -163,7 +164,7 @@ func (s Spec) job(in insidePaths) job {
 		Python: s.Environment.Executable(), Umask: r.Umask,
 		Env: buildEnv(r, s.Environment.Bin(), filepath.Join(in.work, "home"), in.tmp),
 		Call: call{
-			Mode: string(r.Mode), Backend: backend, BackendPath: s.BackendPath,
+			Sdist: s.Sdist, Mode: string(r.Mode), Backend: backend, BackendPath: s.BackendPath,
 			NoExtensions: r.Switches.NoExtensions, Args: append([]string{}, r.Switches.Args...),
 			ConfigSettings: r.ConfigSettings,
 		},
@@ -341,14 +342,22 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
+// suffix of what is made.
+func (s Spec) suffix() string {
+	if s.Sdist {
+		return ".tar.gz"
+	}
+	return ".whl"
+}
+
 // receive writes the wheel that follows into s.Work.
 func (s Spec) receive(from io.Reader, m message, r *Result) error {
 	limit := s.MaxSize
 	if limit == 0 {
 		limit = 4 << 30
 	}
-	if m.Name == "" || m.Name != filepath.Base(m.Name) || strings.HasPrefix(m.Name, ".") || !strings.HasSuffix(m.Name, ".whl") || strings.ContainsAny(m.Name, "/\\\x00\n") {
-		return &Failure{"build", fmt.Sprintf("the backend named its wheel %q", m.Name)}
+	if m.Name == "" || m.Name != filepath.Base(m.Name) || strings.HasPrefix(m.Name, ".") || !strings.HasSuffix(m.Name, s.suffix()) || strings.ContainsAny(m.Name, "/\\\x00\n") {
+		return &Failure{"build", fmt.Sprintf("the backend named what it made %q", m.Name)}
 	}
 	if m.Size < 0 || m.Size > limit {
 		return &Failure{"build", fmt.Sprintf("the wheel has %d bytes; at most %d are allowed", m.Size, limit)}

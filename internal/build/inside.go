@@ -42,6 +42,7 @@ type job struct {
 // call is what hook.py reads.
 type call struct {
 	Hook         string   `json:"hook"`
+	Sdist        bool     `json:"sdist,omitempty"` // make an sdist, and no wheel
 	Mode         string   `json:"mode"`
 	Backend      string   `json:"backend"`
 	BackendPath  []string `json:"backend_path"`
@@ -128,9 +129,13 @@ func RunInside(in io.Reader, out io.Writer, log io.Writer) error {
 	if answer, err := lines.ReadString('\n'); err != nil || strings.TrimSpace(answer) != "go" {
 		return errors.New("nobody waits for the wheel")
 	}
-	built, err := j.run("wheel", log)
+	hook := "wheel"
+	if j.Call.Sdist {
+		hook = "sdist"
+	}
+	built, err := j.run(hook, log)
 	if err != nil {
-		return fail("wheel", err)
+		return fail(hook, err)
 	}
 	name := filepath.Join(j.Call.Out, filepath.Base(built.Wheel))
 	if j.Repair != "" {

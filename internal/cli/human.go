@@ -96,6 +96,9 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 			fmt.Fprintf(w, "            it carries %s of compiled code along: %s\n", count(n, "file"), printable(list(s.Binaries)))
 		}
 	}
+	if rep.Source != nil && rep.Source.Sdist != nil {
+		printSource(w, rep.Source, o.full)
+	}
 	if len(rep.Recipe) > 0 && !o.explain {
 		fmt.Fprintf(w, "  inputs    %s\n", printable(inputs(rep.Recipe)))
 	}

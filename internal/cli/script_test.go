@@ -48,6 +48,7 @@ type published struct {
 	noSdist             bool
 	yanked              bool
 	requires            string   // build requirement
+	ownSdist            bool     // the sdist is the backend's
 	carry               bool     // the sdist carries the published wheel
 	urls                []string // Project-URLs; HOST is the server of repositories
 }
@@ -72,6 +73,9 @@ var projects = []published{
 	{name: "mono", version: "1.0", trap: "mono", urls: []string{"Source, HOST/mono"}},
 	{name: "export", version: "1.0", trap: "export", urls: []string{"Source, HOST/export"}},
 	{name: "module", version: "1.0", trap: "module"},
+	{name: "clean", version: "1.0", ownSdist: true, urls: []string{"Source, HOST/clean"}},
+	{name: "evil", version: "1.0", trap: "evil", ownSdist: true, urls: []string{"Source, HOST/evil"}},
+	{name: "gzip", version: "1.0", trap: "gzip", ownSdist: true, urls: []string{"Source, HOST/gzip"}},
 	{name: "untagged", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/untagged"}},
 }
 
@@ -87,6 +91,7 @@ type indexFile struct {
 // site is a small package index.
 type site struct {
 	files map[string][]byte
+	trees map[string][]byte // sources by project, as sdists
 	pages map[string][]indexFile
 	plain bool   // no JSON, no upload times
 	host  string // URL of the server of repositories
@@ -179,8 +184,26 @@ func publish(t testing.TB, s *site, p published, python string, port int) {
 		yanked = "wrong"
 	}
 	s.add(p.name, stem+"-py3-none-any.whl", wheel, yanked)
-	if !p.noSdist {
-		s.add(p.name, stem+".tar.gz", pack(t, stem, files), yanked)
+	switch {
+	case p.ownSdist:
+		s.trees[p.name] = pack(t, stem, files)
+		if err := os.Remove(filepath.Join(dir, "PKG-INFO")); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(python, "-I", "backend.py", out, "sdist")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "PUBLISHER=1")
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("publish %s: %v\n%s", p.name, err, text)
+		}
+		data, err := os.ReadFile(filepath.Join(out, stem+".tar.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.add(p.name, stem+".tar.gz", data, yanked)
+	case !p.noSdist:
+		s.trees[p.name] = pack(t, stem, files)
+		s.add(p.name, stem+".tar.gz", s.trees[p.name], yanked)
 	}
 }
 
@@ -275,7 +298,7 @@ func (s *site) repository(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	cmd := exec.Command("tar", "-xz", "--strip-components=1", "-C", dir)
-	cmd.Stdin = bytes.NewReader(s.files[args[1]+"-1.0.tar.gz"])
+	cmd.Stdin = bytes.NewReader(s.trees[args[1]])
 	ts.Check(cmd.Run())
 	ts.Check(os.Remove(filepath.Join(dir, "PKG-INFO")))
 	for more := args[2:]; len(more) > 1; more = more[2:] {
@@ -351,7 +374,7 @@ func TestScripts(t *testing.T) {
 	t.Cleanup(func() { listener.Close() })
 	hosted := t.TempDir()
 	host, ca := serveGit(t, hosted)
-	s := &site{files: map[string][]byte{}, pages: map[string][]indexFile{}, host: host}
+	s := &site{files: map[string][]byte{}, trees: map[string][]byte{}, pages: map[string][]indexFile{}, host: host}
 	for _, p := range projects {
 		publish(t, s, p, python, listener.Addr().(*net.TCPAddr).Port)
 	}

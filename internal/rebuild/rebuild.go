@@ -114,7 +114,9 @@ type run struct {
 	used     lock.Environment // of debs; the zero value: the host's
 	debs     []string         // packages that the build was found to need
 	tried    []attempt
-	found    *origin.Found // of the commit, when it was not given
+	// published is the subject where that is an sdist, and nil for a wheel.
+	published *build.Source
+	found     *origin.Found // of the commit, when it was not given
 }
 
 // attempt is what is kept of a try.
@@ -319,9 +321,20 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 		r.fail("source-missing", "the release has no source distribution")
 		return false, f.Close()
 	}
-	return r.fetchSource(ctx)
+	if ok, err := r.fetchSource(ctx); err != nil || !ok {
+		return false, err
+	}
+	if r.evidence, err = infer.Read(ctx, r.subject, r.source.Tree, r.target.Wheel.UploadTime); err != nil {
+		r.fail("unsafe-wheel", "%v", err)
+		return false, nil
+	}
+	if r.target.Git != nil && r.target.Source != nil {
+		return true, r.againstSdist(ctx)
+	}
+	return true, nil
 }
 
+// fetchSource brings the source here and reads it.
 func (r *run) fetchSource(ctx context.Context) (bool, error) {
 	fetch := r.fetchSdist
 	if r.target.Git != nil {
@@ -342,7 +355,7 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 	}
 	for _, e := range r.source.Tree.Entries {
 		if hex.EncodeToString(e.SHA256[:]) == r.target.Wheel.SHA256 {
-			r.fail("self-input", "the source holds the published wheel itself: %s", e.Name)
+			r.fail("self-input", "the source holds the published file itself: %s", e.Name)
 			return false, nil
 		}
 	}
@@ -351,10 +364,6 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	r.report.Source.Binaries = infer.Binaries(r.source.Tree)
-	if r.evidence, err = infer.Read(ctx, r.subject, r.source.Tree, r.target.Wheel.UploadTime); err != nil {
-		r.fail("unsafe-wheel", "%v", err)
-		return false, nil
-	}
 	return true, nil
 }
 
@@ -364,6 +373,14 @@ func lockedCommit(c *lock.Commit) string {
 		return c.ID
 	}
 	return c.ID + ", subdirectory " + c.Subdirectory
+}
+
+// top is the directory that a commit is packed in, and built in.
+func (r *run) top() string {
+	if w, err := pypi.ParseWheelFilename(r.target.Wheel.Filename); err == nil {
+		return w.Distribution + "-" + w.Version.String()
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(r.target.Wheel.Filename, ".tar.gz"), ".zip")
 }
 
 // project is where in the source the project lies.
@@ -396,11 +413,7 @@ func (r *run) fetchCommit(ctx context.Context) (string, error) {
 	if l := r.target.Lock; l != nil && l.Commit != nil && (l.Commit.ID != c.ID || l.Commit.Subdirectory != want.Subdirectory) {
 		return "", fmt.Errorf("%s is commit %s, and the lock is of %s", want, c.ID, lockedCommit(l.Commit))
 	}
-	name, err := pypi.ParseWheelFilename(r.target.Wheel.Filename)
-	if err != nil {
-		return "", err
-	}
-	top := name.Distribution + "-" + name.Version.String()
+	top := r.top()
 	r.report.Source = &report.Source{Kind: "git", Filename: top + ".tar.gz", Commit: &report.Commit{
 		Repository: want.URL, ID: c.ID, Tag: c.Tag, Subdirectory: want.Subdirectory, Time: c.Time.Format(time.RFC3339), Signature: c.Signature,
 		Found: r.howFound(),
@@ -431,7 +444,7 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	log := &tail{also: r.events.Log}
 	j := &build.Job{
 		Supply: r.Supply, Runtime: r.Runtime, Limits: r.Limits, Recipe: rec, Source: r.source,
-		Python: python, Root: root, Dir: a.dir, Check: r.checkSelf,
+		Python: python, Root: root, Dir: a.dir, Check: r.checkSelf, Sdist: r.published != nil,
 	}
 	if l := r.target.Lock; l != nil {
 		j.Locked, j.Packages = true, l.Packages
@@ -469,10 +482,17 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	case err != nil:
 		return failed("environment", "%v", err)
 	}
-	a.lock, a.wheel, a.sha256, a.Name = r.lock(j), built.Path, built.SHA256, built.Filename
+	if r.published == nil {
+		a.lock = r.lock(j)
+	}
+	a.wheel, a.sha256, a.Name = built.Path, built.SHA256, built.Filename
 	started = time.Now()
 	r.events.stage("compare")
-	err = r.compare(ctx, &a)
+	if r.published != nil {
+		err = r.compareSdist(ctx, &a)
+	} else {
+		err = r.compare(ctx, &a)
+	}
 	report.Since(started, &r.report.Timings.Compare)
 	return a, err
 }

@@ -2,7 +2,9 @@ package rebuild
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -31,6 +33,17 @@ func (r *run) find(ctx context.Context) error {
 
 // release is what a repository is looked for.
 func (r *run) release() (origin.Release, error) {
+	if r.published != nil {
+		version, err := pypi.ParseVersion(r.report.Subject.Version)
+		if err != nil {
+			return origin.Release{}, err
+		}
+		text, err := r.published.Tree.ReadFile("PKG-INFO")
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil // older sdists of other tools have none
+		}
+		return origin.Release{Name: r.target.Name, Version: version, Metadata: string(text)}, err
+	}
 	var out origin.Release
 	name, err := pypi.ParseWheelFilename(r.target.Wheel.Filename)
 	if err != nil {
@@ -53,11 +66,7 @@ func (r *run) locate(ctx context.Context, repository *git.Repository, c git.Comm
 	if err != nil {
 		return err
 	}
-	name, err := pypi.ParseWheelFilename(r.target.Wheel.Filename)
-	if err != nil {
-		return err
-	}
-	want.Subdirectory, err = origin.Subdirectory(projects, name.Name, want.Subdirectory)
+	want.Subdirectory, err = origin.Subdirectory(projects, r.target.Name, want.Subdirectory)
 	return err
 }
 
