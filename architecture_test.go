@@ -19,7 +19,7 @@ const module = "github.com/truewheel/truewheel/"
 var houses = []string{
 	"pypi", "wheel", "wheel/deflate", "sdist", "recipe", "recipe/lock",
 	"compare/cause", "compare/text", "compare/native", "compare/tree", "compare/source", "compare", "report",
-	"internal/hostile", "internal/store", "internal/index", "internal/debian", "internal/git", "internal/origin", "internal/infer", "internal/uv", "internal/sandbox",
+	"internal/hostile", "internal/store", "internal/index", "internal/debian", "internal/git", "internal/provenance", "internal/provenance/provenancetest", "internal/origin", "internal/infer", "internal/uv", "internal/sandbox",
 	"internal/env", "internal/build", "internal/project", "internal/rebuild", "internal/cli", "cmd/truewheel",
 	"bench", "bench/hostile", "internal/docs",
 }

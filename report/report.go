@@ -86,8 +86,21 @@ type Commit struct {
 
 // Found says how a commit was found that was not given.
 type Found struct {
-	By    string `json:"by"`              // project-url: a URL of METADATA, and the tag that fits the version
-	Label string `json:"label,omitempty"` // of that URL
+	By       string    `json:"by"`              // attestation; project-url: a URL of METADATA, and the tag that fits the version
+	Label    string    `json:"label,omitempty"` // of that URL
+	Identity *Identity `json:"identity,omitempty"`
+}
+
+// Identity is who attested which commit a file was made from (PEP 740).
+type Identity struct {
+	Issuer     string `json:"issuer"`
+	Repository string `json:"repository"`
+	Commit     string `json:"commit"`
+	Ref        string `json:"ref"`
+	Workflow   string `json:"workflow"`
+	Predicate  string `json:"predicate"`
+	Verified   bool   `json:"verified"`             // by the trusted root and the transparency log
+	Unverified string `json:"unverified,omitempty"` // why it is not
 }
 
 // File is something published beside the report.

@@ -27,6 +27,7 @@ type rebuildOptions struct {
 	common
 	cageFlags
 	mirrorFlags
+	rootFlags
 	env          string
 	source       string
 	git          *git.Source // what source means
@@ -70,6 +71,7 @@ many the worst counts.`,
 	o.common.register(cmd)
 	o.cageFlags.register(cmd, false)
 	o.mirrorFlags.register(cmd)
+	o.rootFlags.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.env, "env", "", "`kind` of environment: host, or debian, a root of packages locked by sha256 (default: host, and debian where no Python here fits)")
 	f.StringVar(&o.source, "source", "", "build from a commit, `git+URL@REV`[#subdirectory=DIR], and not from the sdist; URL is https, ssh or a local path; git: find the commit; sdist: never look for one (default: the sdist, and the commit where files are missing from it)")
@@ -171,6 +173,9 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	}
 	b, err := a.rebuilder(ctx, &o.common, &o.cageFlags, &o.mirrorFlags)
 	if err != nil {
+		return err
+	}
+	if b.Root, err = a.trustedRoot(&o.rootFlags); err != nil {
 		return err
 	}
 	b.Environment, b.Tries, b.Keep = o.env, o.tries, o.keep

@@ -30,6 +30,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/truewheel/truewheel/internal/cli"
+	"github.com/truewheel/truewheel/internal/provenance/provenancetest"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/recipe/lock"
 )
@@ -73,6 +74,8 @@ var projects = []published{
 	{name: "mono", version: "1.0", trap: "mono", urls: []string{"Source, HOST/mono"}},
 	{name: "export", version: "1.0", trap: "export", urls: []string{"Source, HOST/export"}},
 	{name: "module", version: "1.0", trap: "module"},
+	{name: "attested", version: "1.0", trap: "checkout"},
+	{name: "attested2", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/attested2"}},
 	{name: "clean", version: "1.0", ownSdist: true, urls: []string{"Source, HOST/clean"}},
 	{name: "evil", version: "1.0", trap: "evil", ownSdist: true, urls: []string{"Source, HOST/evil"}},
 	{name: "gzip", version: "1.0", trap: "gzip", ownSdist: true, urls: []string{"Source, HOST/gzip"}},
@@ -86,18 +89,28 @@ type indexFile struct {
 	Size       int               `json:"size"`
 	UploadTime string            `json:"upload-time,omitempty"`
 	Yanked     any               `json:"yanked"`
+	Provenance string            `json:"provenance,omitempty"`
 }
 
 // site is a small package index.
 type site struct {
-	files map[string][]byte
-	trees map[string][]byte // sources by project, as sdists
-	pages map[string][]indexFile
-	plain bool   // no JSON, no upload times
-	host  string // URL of the server of repositories
+	files      map[string][]byte
+	trees      map[string][]byte // sources by project, as sdists
+	pages      map[string][]indexFile
+	plain      bool // no JSON, no upload times
+	world      *provenancetest.World
+	mu         sync.Mutex        // guards provenance
+	provenance map[string][]byte // by project
+	host       string            // URL of the server of repositories
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if project, ok := strings.CutPrefix(r.URL.Path, "/provenance/"); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		w.Write(s.provenance[project])
+		return
+	}
 	if data, ok := s.files[path.Base(r.URL.Path)]; ok {
 		w.Write(data)
 		return
@@ -121,8 +134,13 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *site) add(project, filename string, data []byte, yanked any) {
 	sum := sha256.Sum256(data)
 	s.files[filename] = data
+	provenance := ""
+	if strings.HasPrefix(project, "attested") {
+		provenance = "/provenance/" + project
+	}
 	s.pages[project] = append(s.pages[project], indexFile{
-		Filename: filename, URL: "/files/" + filename, Hashes: map[string]string{"sha256": hex.EncodeToString(sum[:])},
+		Provenance: provenance,
+		Filename:   filename, URL: "/files/" + filename, Hashes: map[string]string{"sha256": hex.EncodeToString(sum[:])},
 		Size: len(data), UploadTime: "2021-03-04T06:00:00Z", Yanked: yanked,
 	})
 }
@@ -330,6 +348,26 @@ func serveGit(t testing.TB, dir string) (url, ca string) {
 	return server.URL, ca
 }
 
+// attest PROJECT DIR URL [PROJECT2] says that the wheel of PROJECT (or the one
+// of PROJECT2, as it were) was made from the commit of DIR, served at URL, by its tag v1.0.
+func (s *site) attest(ts *testscript.TestScript, _ bool, args []string) {
+	out, err := exec.Command("git", "-C", ts.MkAbs(args[1]), "rev-parse", "HEAD").Output()
+	ts.Check(err)
+	of := args[len(args)-1]
+	if len(args) == 3 {
+		of = args[0]
+	}
+	sum := sha256.Sum256(s.files[of+"-1.0-py3-none-any.whl"])
+	data, err := s.world.Attest(provenancetest.Claim{
+		Filename: of + "-1.0-py3-none-any.whl", SHA256: hex.EncodeToString(sum[:]), Repository: args[2], Commit: strings.TrimSpace(string(out)), Ref: "refs/tags/v1.0",
+		Time: time.Date(2021, 3, 4, 5, 30, 0, 0, time.UTC),
+	})
+	ts.Check(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.provenance[args[0]] = data
+}
+
 // in DIR COMMAND... runs a command in a directory, git with an author.
 func in(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := exec.Command(args[1], args[2:]...)
@@ -374,7 +412,14 @@ func TestScripts(t *testing.T) {
 	t.Cleanup(func() { listener.Close() })
 	hosted := t.TempDir()
 	host, ca := serveGit(t, hosted)
-	s := &site{files: map[string][]byte{}, trees: map[string][]byte{}, pages: map[string][]indexFile{}, host: host}
+	s := &site{files: map[string][]byte{}, trees: map[string][]byte{}, pages: map[string][]indexFile{}, host: host, provenance: map[string][]byte{}}
+	if s.world, err = provenancetest.New(); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(t.TempDir(), "trusted_root.json")
+	if err := os.WriteFile(root, s.world.Root, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range projects {
 		publish(t, s, p, python, listener.Addr().(*net.TCPAddr).Port)
 	}
@@ -383,7 +428,7 @@ func TestScripts(t *testing.T) {
 	s.add("courier", "courier-1.0-py3-none-any.whl", courier(t, s.files["plain-1.0-py3-none-any.whl"]), false)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository, "in": in},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository, "in": in, "attest": s.attest},
 		Condition: func(c string) (bool, error) {
 			if c != "cage" {
 				return false, fmt.Errorf("unknown condition %q", c)
@@ -399,6 +444,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("PYENV_ROOT", filepath.Join(os.Getenv("HOME"), ".pyenv"))
 			e.Setenv("HOSTED", hosted)
+			e.Setenv("ROOT", root)
 			e.Setenv("HOST", host)
 			e.Setenv("GIT_SSL_CAINFO", ca)
 			e.Setenv("SECRET", "must not be seen")

@@ -27,6 +27,7 @@ type sdistOptions struct {
 	common
 	cageFlags
 	mirrorFlags
+	rootFlags
 	env     string
 	source  string
 	out     string
@@ -57,6 +58,7 @@ Exit codes: 0 reproduced, 3 differs, 1 failed, 2 wrong usage.`,
 	o.common.register(cmd)
 	o.cageFlags.register(cmd, false)
 	o.mirrorFlags.register(cmd)
+	o.rootFlags.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.env, "env", "", "`kind` of environment: host, or debian, a root of packages locked by sha256 (default: host, and debian where no Python here fits)")
 	f.StringVar(&o.source, "source", "", "the commit, `git+URL@REV`[#subdirectory=DIR] (default: it is looked for)")
@@ -84,6 +86,9 @@ func (a *app) sdist(ctx context.Context, o *sdistOptions, text string) error {
 	}
 	b, err := a.rebuilder(ctx, &o.common, &o.cageFlags, &o.mirrorFlags)
 	if err != nil {
+		return err
+	}
+	if b.Root, err = a.trustedRoot(&o.rootFlags); err != nil {
 		return err
 	}
 	b.Environment = o.env

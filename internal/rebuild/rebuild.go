@@ -22,6 +22,7 @@ import (
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/origin"
+	"github.com/truewheel/truewheel/internal/provenance"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
@@ -36,8 +37,9 @@ import (
 type Rebuilder struct {
 	Supply   *env.Supply
 	Git      *git.Fetcher
-	Runtime  *sandbox.Runtime // nil: no cage
-	Uncaged  string           // why there is none
+	Root     *provenance.TrustedRoot // what attestations are verified with; nil: they are not
+	Runtime  *sandbox.Runtime        // nil: no cage
+	Uncaged  string                  // why there is none
 	Limits   sandbox.Limits
 	Wheel    wheel.Limits
 	Sdist    sdist.Limits

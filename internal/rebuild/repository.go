@@ -22,8 +22,10 @@ func (r *run) find(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	finder := origin.Finder{Git: r.Git}
+	release.File = r.target.Wheel
+	finder := origin.Finder{Git: r.Git, Client: r.Supply.Client, Root: r.Root}
 	found, err := finder.Find(ctx, release)
+	r.report.Suspicions = append(r.report.Suspicions, found.Suspicions...)
 	if err != nil {
 		return err
 	}
@@ -75,7 +77,13 @@ func (r *run) howFound() *report.Found {
 	if r.found == nil {
 		return nil
 	}
-	return &report.Found{By: r.found.By, Label: r.found.Label}
+	f := &report.Found{By: r.found.By, Label: r.found.Label}
+	if id := r.found.Identity; id != nil {
+		f.Identity = &report.Identity{
+			Issuer: id.Issuer, Repository: id.Repository, Commit: id.Commit, Ref: id.Ref, Workflow: id.Workflow, Predicate: id.Predicate, Verified: id.Verified, Unverified: id.Unverified,
+		}
+	}
+	return f
 }
 
 // missing is the cause that a commit may remedy.
@@ -115,6 +123,7 @@ func (r *run) fromCommit(ctx context.Context, first *Outcome) (*Outcome, error) 
 		return first, nil
 	}
 	second.Report.Tries[0].Change = from
+	second.Report.Suspicions = append(second.Report.Suspicions, slices.DeleteFunc(first.Report.Suspicions, func(s string) bool { return slices.Contains(second.Report.Suspicions, s) })...)
 	second.Report.Tries = append(first.Report.Tries, second.Report.Tries...)
 	second.Report.Timings = sum(first.Report.Timings, second.Report.Timings)
 	return second, nil
@@ -122,6 +131,9 @@ func (r *run) fromCommit(ctx context.Context, first *Outcome) (*Outcome, error) 
 
 // found says which commit it is, in words.
 func found(f *origin.Found) string {
+	if f.Source.Rev == f.Commit {
+		return fmt.Sprintf("commit %s (of %s)", f.Commit[:12], f.Source.URL)
+	}
 	return fmt.Sprintf("commit %s (tag %s of %s)", f.Commit[:12], f.Source.Rev, f.Source.URL)
 }
 
