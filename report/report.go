@@ -68,9 +68,12 @@ type Source struct {
 
 // Sdist is a release's source distribution, compared with the commit.
 type Sdist struct {
-	Filename string `json:"filename"`
-	SHA256   string `json:"sha256"`
-	*source.Result
+	Filename    string              `json:"filename"`
+	SHA256      string              `json:"sha256"`
+	Files       int                 `json:"files"`       // of the sdist
+	Equal       int                 `json:"equal"`       // of them as in the commit
+	Differences []source.Difference `json:"differences"` // what deserves a look first
+	Missing     []string            `json:"missing"`     // files of the commit that it lacks
 }
 
 // Commit is the state of a repository that was the source.

@@ -315,6 +315,9 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
+			if r.target.Find == FindNeeded {
+				err = fmt.Errorf("the release has no source distribution, and %w", err)
+			}
 			r.fail("source-missing", "%v", err)
 			return false, f.Close()
 		}

@@ -182,7 +182,7 @@ func (r *run) against(ctx context.Context, published *build.Source, file pypi.Fi
 	if err != nil {
 		return fmt.Errorf("compare %s with commit %s: %w", file.Filename, r.report.Source.Commit.ID[:12], err)
 	}
-	r.report.Source.Sdist = &report.Sdist{Filename: file.Filename, SHA256: file.SHA256, Result: found}
+	r.report.Source.Sdist = &report.Sdist{Filename: file.Filename, SHA256: file.SHA256, Files: found.Files, Equal: found.Equal, Differences: found.Differences, Missing: found.Missing}
 	return nil
 }
 
