@@ -292,7 +292,7 @@ type batch struct {
 
 // key names a request among the runs that were not finished.
 func (m *batch) key(r request) string {
-	return fmt.Sprintf("%s %s %v %s %d %s %v", Version, r.text, r.choice, m.b.Supply.Client.Settings.Redacted(), m.o.tries, m.o.out, m.o.noCage)
+	return fmt.Sprintf("%s %s %v %s %d %s %v %s", Version, r.text, r.choice, m.b.Supply.Client.Settings.Redacted(), m.o.tries, m.o.out, m.o.noCage, m.o.source)
 }
 
 func (m *batch) request(ctx context.Context, i int, r request) error {
