@@ -103,7 +103,10 @@ func (f *Finder) Find(ctx context.Context, r Release) (Found, error) {
 		if err == nil || ctx.Err() != nil {
 			return found, errors.Join(err, ctx.Err())
 		}
-		suspicions = append(found.Suspicions, fmt.Sprintf("%s: %v", r.File.Filename, err))
+		suspicions = found.Suspicions
+		if !errors.Is(err, provenance.ErrNoCommit) {
+			suspicions = append(suspicions, fmt.Sprintf("%s: %v", r.File.Filename, err))
+		}
 	}
 	found, err := f.named(ctx, r)
 	found.Suspicions = append(suspicions, found.Suspicions...)

@@ -52,6 +52,10 @@ type RefusedError struct{ Reason string }
 
 func (e *RefusedError) Error() string { return "attestation refused: " + e.Reason }
 
+// ErrNoCommit says that an attestation is by somebody who builds from no
+// repository, a person or a service: it may hold, and tells no source.
+var ErrNoCommit = errors.New("the attestation's certificate names no repository or no commit")
+
 func refuse(format string, args ...any) error { return &RefusedError{fmt.Sprintf(format, args...)} }
 
 // the object that an index serves
@@ -100,7 +104,8 @@ const (
 )
 
 // Read reads a provenance object and gives the identities of its attestations,
-// in their order. Any that does not hold is a *RefusedError. root may be nil.
+// in their order. Any that does not hold is a *RefusedError, and one that names
+// no commit ErrNoCommit. root may be nil.
 func Read(data []byte, s Subject, root *TrustedRoot) ([]Identity, error) {
 	if len(data) > maxObject {
 		return nil, fmt.Errorf("read provenance: more than %d bytes", maxObject)
@@ -186,8 +191,11 @@ func encoding(payload []byte) []byte {
 // fits: the index publishes whom it trusts for the project.
 func (b bundle) fits(id Identity) error {
 	p := b.Publisher
+	if p.Repository == "" {
+		return refuse("the index does not say of which repository the project's publisher is")
+	}
 	u, err := url.Parse(id.Repository)
-	if err != nil || p.Repository != "" && !strings.EqualFold(strings.Trim(u.Path, "/"), strings.Trim(p.Repository, "/")) {
+	if err != nil || !strings.EqualFold(strings.Trim(u.Path, "/"), strings.Trim(p.Repository, "/")) {
 		return refuse("it is by another identity: repository %s, and the index names %s", id.Repository, p.Repository)
 	}
 	file, _, _ := strings.Cut(id.Workflow, "@")
@@ -223,7 +231,7 @@ func identity(cert *x509.Certificate) (Identity, error) {
 	u, err := url.Parse(id.Repository)
 	switch {
 	case id.Repository == "" || id.Commit == "":
-		return id, refuse("its certificate names no repository or no commit")
+		return id, ErrNoCommit
 	case err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil:
 		return id, refuse("its certificate names the repository %q, which is no https URL", id.Repository)
 	case !commitID.MatchString(id.Commit):

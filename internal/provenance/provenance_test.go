@@ -50,6 +50,7 @@ func TestRead(t *testing.T) {
 		{"after the certificate's end", func(c *provenancetest.Claim) { c.Break = "late" }, root, "of no authority that is trusted"},
 		{"file URL", func(c *provenancetest.Claim) { c.Repository = "file:///srv/x" }, root, "no https URL"},
 		{"no commit", func(c *provenancetest.Claim) { c.Commit = "main" }, root, "which is none"},
+		{"no publisher", func(c *provenancetest.Claim) { c.Publisher = "-" }, nil, "the index does not say"},
 	} {
 		claim := claim
 		c.change(&claim)
@@ -76,6 +77,19 @@ func TestRead(t *testing.T) {
 		if id.Verified != (c.root != nil) || (id.Unverified == "") != id.Verified || id.Verified && !id.Time.Equal(claim.Time) {
 			t.Errorf("%s: %+v", c.name, id)
 		}
+	}
+}
+
+func TestNoCommit(t *testing.T) {
+	w, root := world(t)
+	claim := claim
+	claim.Commit = ""
+	data, err := w.Attest(claim)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provenance.Read(data, provenance.Subject{Filename: claim.Filename, SHA256: claim.SHA256}, root); !errors.Is(err, provenance.ErrNoCommit) {
+		t.Error(err)
 	}
 }
 

@@ -38,7 +38,7 @@ type Claim struct {
 	Repository       string // URL
 	Commit, Ref      string
 	Time             time.Time
-	// Publisher is the repository that the index names; "" that of Repository.
+	// Publisher is the repository that the index names; "" that of Repository, "-" none.
 	Publisher string
 	// Break changes an attestation after it was made; "" changes nothing.
 	// signature | entry | time | late
@@ -150,7 +150,10 @@ func (w *World) Attest(c Claim) ([]byte, error) {
 		statement = []byte(strings.Replace(string(statement), "provenance/v1", "provenance/v2", 1))
 	}
 	publisher := c.Publisher
-	if publisher == "" {
+	switch publisher {
+	case "-":
+		publisher = ""
+	case "":
 		publisher = strings.Trim(san.Path[:strings.Index(san.Path, "/.forge/")], "/")
 	}
 	return json.Marshal(object{"version": 1, "attestation_bundles": []any{object{
