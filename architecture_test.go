@@ -18,8 +18,9 @@ const module = "github.com/truewheel/truewheel/"
 // (docs/architecture.md).
 var houses = []string{
 	"pypi", "wheel", "wheel/deflate", "sdist", "recipe", "recipe/lock",
-	"compare/cause", "compare/text", "compare/native", "compare/tree", "compare", "report",
-	"internal/hostile", "internal/store", "internal/index", "internal/crates", "internal/rootfs", "internal/debian", "internal/oci", "internal/git", "internal/infer", "internal/uv", "internal/sandbox",
+	"compare/cause", "compare/text", "compare/native", "compare/tree", "compare/source", "compare", "report",
+	"internal/hostile", "internal/store", "internal/index", "internal/crates", "internal/rootfs", "internal/debian", "internal/oci", "internal/git",
+	"internal/provenance", "internal/provenance/provenancetest", "internal/origin", "internal/infer", "internal/uv", "internal/sandbox",
 	"internal/env", "internal/build", "internal/project", "internal/rebuild", "internal/cli", "cmd/truewheel",
 	"bench", "bench/hostile", "bench/image", "internal/docs",
 }

@@ -51,6 +51,9 @@ type Recipe struct {
 	// archive has them, "umask" with the umask taken off, "data" as Python's
 	// data filter does (PEP 706: no write for group and others).
 	SourceModes string
+	// SourceGit says whether the build sees the .git directory of a commit: it
+	// does when this is "", and does not when it is [Hidden].
+	SourceGit string
 	// SourceTime, when not zero, is the modification time of all source files: a fresh checkout.
 	SourceTime time.Time
 	Path       string // absolute directory of the source tree; "" is /build/NAME-VERSION
@@ -102,6 +105,9 @@ type Clock struct {
 // only then can a build be `reproduced`.
 func (r Recipe) Scalar() bool { return !r.Switches.NoExtensions }
 
+// Hidden is what a build can't see of its source.
+const Hidden = "hidden"
+
 // Auditwheel is the tool that grafts libraries into Linux wheels (PEP 600).
 const Auditwheel = "auditwheel"
 
@@ -120,6 +126,8 @@ func (r Recipe) Check() error {
 		return fmt.Errorf("recipe: umask %#o is not a umask", r.Umask)
 	case r.SourceModes != "" && r.SourceModes != "raw" && r.SourceModes != "umask" && r.SourceModes != "data":
 		return fmt.Errorf("recipe: source modes %q are none of raw, umask, data", r.SourceModes)
+	case r.SourceGit != "" && r.SourceGit != Hidden:
+		return fmt.Errorf("recipe: source git %q is not %s", r.SourceGit, Hidden)
 	case r.LineEnds != "" && r.LineEnds != "crlf":
 		return fmt.Errorf("recipe: line ends %q are not crlf", r.LineEnds)
 	case r.Clock.Start.IsZero():

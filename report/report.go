@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/compare/source"
 )
 
 // Schema names the format that this package writes.
@@ -63,6 +64,17 @@ type Source struct {
 	SHA256   string   `json:"sha256,omitempty"` // of an sdist
 	Commit   *Commit  `json:"commit,omitempty"`
 	Binaries []string `json:"binaries,omitempty"` // compiled code carried along in the source
+	Sdist    *Sdist   `json:"sdist,omitempty"`    // the release's, compared with the commit; nil when there is none
+}
+
+// Sdist is a release's source distribution, compared with the commit.
+type Sdist struct {
+	Filename    string              `json:"filename"`
+	SHA256      string              `json:"sha256"`
+	Files       int                 `json:"files"`       // of the sdist
+	Equal       int                 `json:"equal"`       // of them as in the commit
+	Differences []source.Difference `json:"differences"` // what deserves a look first
+	Missing     []string            `json:"missing"`     // files of the commit that it lacks
 }
 
 // Commit is the state of a repository that was the source.
@@ -73,6 +85,26 @@ type Commit struct {
 	Subdirectory string `json:"subdirectory,omitempty"`
 	Time         string `json:"time"`                // RFC 3339, UTC
 	Signature    string `json:"signature,omitempty"` // OpenPGP, SSH or X.509: of the tag or commit, not verified
+	Found        *Found `json:"found,omitempty"`     // nil when it was given
+}
+
+// Found says how a commit was found that was not given.
+type Found struct {
+	By       string    `json:"by"`              // attestation; project-url: a URL of METADATA, and the tag that fits the version
+	Label    string    `json:"label,omitempty"` // of that URL
+	Identity *Identity `json:"identity,omitempty"`
+}
+
+// Identity is who attested which commit a file was made from (PEP 740).
+type Identity struct {
+	Issuer     string `json:"issuer"`
+	Repository string `json:"repository"`
+	Commit     string `json:"commit"`
+	Ref        string `json:"ref"`
+	Workflow   string `json:"workflow"`
+	Predicate  string `json:"predicate"`
+	Verified   bool   `json:"verified"`             // by the trusted root and the transparency log
+	Unverified string `json:"unverified,omitempty"` // why it is not
 }
 
 // Native is what compiled members tell, and what became of their code.

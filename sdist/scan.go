@@ -156,7 +156,7 @@ func (s *scan) hardLink(e *Entry, h header) error {
 		return s.tooLarge()
 	}
 	e.Size, e.SHA256 = from.Size, from.SHA256
-	if data, ok := s.t.small[target]; ok && keep(e.Name) {
+	if data, ok := s.t.small[target]; ok && s.t.keep(e.Name) {
 		s.t.small[e.Name] = data
 	}
 	if s.w == nil || target == e.Name {
@@ -177,7 +177,7 @@ func (s *scan) file(e *Entry, h header, body io.Reader) error {
 	sum := sha256.New()
 	sinks := []io.Writer{sum}
 	var small bytes.Buffer
-	kept := keep(e.Name)
+	kept := s.t.keep(e.Name)
 	if kept && h.size <= maxSmall {
 		sinks = append(sinks, &small)
 	}

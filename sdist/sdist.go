@@ -82,6 +82,7 @@ type Entry struct {
 // Tree is an archive that was read.
 type Tree struct {
 	Top     string // name of the top directory
+	Project string // directory of the project below it, "" for itself ([OpenProject])
 	Entries []Entry
 	Zip     bool
 	Format  string // "tar.gz: gnu", "tar.gz: pax", "tar.gz: ustar", ..., "zip"
@@ -95,7 +96,13 @@ type Tree struct {
 const maxSmall = 1 << 20
 
 // keep says which files are needed for reading the build system.
-func keep(name string) bool {
+func (t *Tree) keep(name string) bool {
+	if t.Project != "" {
+		var ok bool
+		if name, ok = strings.CutPrefix(name, t.Project+"/"); !ok {
+			return false
+		}
+	}
 	switch name {
 	case "pyproject.toml", "setup.py", "setup.cfg", "PKG-INFO", "MANIFEST.in":
 		return true
@@ -103,12 +110,12 @@ func keep(name string) bool {
 	return path.Base(name) == "Cargo.lock" || name == ".cargo/config.toml" || strings.HasSuffix(name, "/.cargo/config.toml")
 }
 
-// ReadFile gives a small file that describes the project (pyproject.toml,
-// setup.py, setup.cfg, PKG-INFO, MANIFEST.in at its top, any Cargo.lock and
-// .cargo/config.toml) from memory. The error is
+// ReadFile gives a small file of the project's directory that describes it (pyproject.toml,
+// setup.py, setup.cfg, PKG-INFO, MANIFEST.in, and any Cargo.lock and
+// .cargo/config.toml below it) from memory. The error is
 // fs.ErrNotExist when the source has none.
 func (t *Tree) ReadFile(name string) ([]byte, error) {
-	data, ok := t.small[name]
+	data, ok := t.small[path.Join(t.Project, name)]
 	if ok && data == nil {
 		return nil, fmt.Errorf("read %s of the source: larger than %d bytes", name, maxSmall)
 	}
@@ -120,21 +127,27 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 
 // Open reads a source distribution of size bytes; filename tells the format.
 func Open(ctx context.Context, filename string, r io.ReaderAt, size int64, lim Limits) (*Tree, error) {
-	t, err := read(ctx, filename, r, size, lim, nil)
+	return OpenProject(ctx, filename, "", r, size, lim)
+}
+
+// OpenProject is [Open] for a source that holds more than the project: that
+// lies in a directory below the top.
+func OpenProject(ctx context.Context, filename, project string, r io.ReaderAt, size int64, lim Limits) (*Tree, error) {
+	t, err := read(ctx, filename, project, r, size, lim, nil)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", filename, err)
 	}
 	return t, nil
 }
 
-func read(ctx context.Context, filename string, r io.ReaderAt, size int64, lim Limits, w *writer) (*Tree, error) {
+func read(ctx context.Context, filename, project string, r io.ReaderAt, size int64, lim Limits, w *writer) (*Tree, error) {
 	lim = lim.fill()
 	src, isZip, err := open(ctx, filename, r, size, lim)
 	if err != nil {
 		return nil, err
 	}
 	s := newScan(lim, lim.contents(size), w)
-	s.t.Zip = isZip
+	s.t.Zip, s.t.Project = isZip, project
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err

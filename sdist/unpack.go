@@ -68,7 +68,7 @@ func unpack(ctx context.Context, filename string, r io.ReaderAt, size int64, dir
 	}
 	w := &writer{root: root, opt: opt, made: map[string]bool{}}
 	defer func() { err = errors.Join(err, w.close()) }()
-	if t, err = read(ctx, filename, r, size, lim, w); err != nil {
+	if t, err = read(ctx, filename, "", r, size, lim, w); err != nil {
 		return nil, err
 	}
 	return t, w.finish(t)

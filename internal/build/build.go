@@ -45,15 +45,18 @@ const maxMessage = 1 << 20
 
 // Spec is one build.
 type Spec struct {
-	Recipe      recipe.Recipe
-	Source      string // directory of the unpacked source
-	Project     string // names the default build path, "attrs-25.4.0"
-	Backend     string // build-backend; "" is setuptools' legacy one
-	BackendPath []string
-	Crates      string // directory of crates for cargo, as package crates lays them out; "" is none
-	Environment *env.Environment
-	Runtime     *sandbox.Runtime // nil: no cage
-	Limits      sandbox.Limits
+	Recipe  recipe.Recipe
+	Source  string // directory of the unpacked source
+	Project string // names the default build path, "attrs-25.4.0"
+	// Subdirectory is the project's in the source, where its backend is run; "" is the top.
+	Subdirectory string
+	Sdist        bool   // an sdist is made, and no wheel
+	Backend      string // build-backend; "" is setuptools' legacy one
+	BackendPath  []string
+	Crates       string // directory of crates for cargo, as package crates lays them out; "" is none
+	Environment  *env.Environment
+	Runtime      *sandbox.Runtime // nil: no cage
+	Limits       sandbox.Limits
 	// Requires installs what the backend asks for on top of the environment.
 	Requires func(ctx context.Context, requirements []string) error
 	Log      io.Writer
@@ -165,11 +168,11 @@ func (s Spec) job(in insidePaths) job {
 		backend = "setuptools.build_meta:__legacy__"
 	}
 	j := job{
-		Source: in.source, Path: in.path, Work: in.work, Hook: in.hook,
+		Source: in.source, Path: in.path, Project: s.Subdirectory, Work: in.work, Hook: in.hook,
 		Python: s.Environment.Executable(), Umask: r.Umask,
 		Env: buildEnv(r, s.Environment, filepath.Join(in.work, "home"), in.tmp),
 		Call: call{
-			Mode: string(r.Mode), Backend: backend, BackendPath: s.BackendPath,
+			Sdist: s.Sdist, Mode: string(r.Mode), Backend: backend, BackendPath: s.BackendPath,
 			NoExtensions: r.Switches.NoExtensions, Args: append([]string{}, r.Switches.Args...),
 			ConfigSettings: r.ConfigSettings,
 		},
@@ -361,14 +364,22 @@ func readLine(r *bufio.Reader) ([]byte, error) {
 	}
 }
 
+// suffix of what is made.
+func (s Spec) suffix() string {
+	if s.Sdist {
+		return ".tar.gz"
+	}
+	return ".whl"
+}
+
 // receive writes the wheel that follows into s.Work.
 func (s Spec) receive(from io.Reader, m message, r *Result) error {
 	limit := s.MaxSize
 	if limit == 0 {
 		limit = 4 << 30
 	}
-	if m.Name == "" || m.Name != filepath.Base(m.Name) || strings.HasPrefix(m.Name, ".") || !strings.HasSuffix(m.Name, ".whl") || strings.ContainsAny(m.Name, "/\\\x00\n") {
-		return &Failure{"build", fmt.Sprintf("the backend named its wheel %q", m.Name)}
+	if m.Name == "" || m.Name != filepath.Base(m.Name) || strings.HasPrefix(m.Name, ".") || !strings.HasSuffix(m.Name, s.suffix()) || strings.ContainsAny(m.Name, "/\\\x00\n") {
+		return &Failure{"build", fmt.Sprintf("the backend named what it made %q", m.Name)}
 	}
 	if m.Size < 0 || m.Size > limit {
 		return &Failure{"build", fmt.Sprintf("the wheel has %d bytes; at most %d are allowed", m.Size, limit)}

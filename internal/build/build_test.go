@@ -82,9 +82,9 @@ func TestListen(t *testing.T) {
 		{"an unknown message", `{"kind":"x"}` + "\n", "channel"},
 		{"an endless line", strings.Repeat("x", maxMessage+2), "channel"},
 		{"a failure", line(message{Kind: "failed", Detail: "why"}), "why"},
-		{"a path", line(message{Kind: "wheel", Name: "../demo.whl", Size: 1}), "named its wheel"},
-		{"no wheel", line(message{Kind: "wheel", Name: "demo.tar", Size: 1}), "named its wheel"},
-		{"a hidden file", line(message{Kind: "wheel", Name: ".whl", Size: 1}), "named its wheel"},
+		{"a path", line(message{Kind: "wheel", Name: "../demo.whl", Size: 1}), "named what it made"},
+		{"no wheel", line(message{Kind: "wheel", Name: "demo.tar", Size: 1}), "named what it made"},
+		{"a hidden file", line(message{Kind: "wheel", Name: ".whl", Size: 1}), "named what it made"},
 		{"too large", line(message{Kind: "wheel", Name: "d.whl", Size: 1 << 40}), "at most"},
 		{"cut off", line(message{Kind: "wheel", Name: "d.whl", Size: 10}) + "da", "EOF"},
 	} {

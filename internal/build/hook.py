@@ -1,9 +1,10 @@
 """Calls one hook of a build backend (PEP 517) in this process.
 
 usage: hook.py JOB RESULT
-JOB is JSON: {"hook": "requires"|"wheel", "mode": "pep517"|"setup.py", "backend",
+JOB is JSON: {"hook": "requires"|"wheel"|"sdist", "sdist", "mode": "pep517"|"setup.py", "backend",
 "backend_path", "out", "no_extensions", "args", "config_settings"}.
-RESULT gets {"requires": [...]} or {"wheel": name, "used": {name: version}}.
+RESULT gets {"requires": [...]} or {"wheel": name, "used": {name: version}}; of an
+sdist the name is that, and with "sdist" the requirements are for one.
 """
 import importlib
 import json
@@ -56,7 +57,12 @@ def setup_py(job):
         return []
 
     setuptools.dist.Distribution.fetch_build_eggs = fetch
-    command = ["egg_info"] if job["hook"] == "requires" else ["bdist_wheel", "--dist-dir", job["out"]] + job["args"]
+    if job["hook"] == "requires":
+        command = ["egg_info"]
+    elif job["hook"] == "sdist":
+        command = ["sdist", "--formats=gztar", "--dist-dir", job["out"]] + job["args"]
+    else:
+        command = ["bdist_wheel", "--dist-dir", job["out"]] + job["args"]
     sys.argv = ["setup.py"] + command
     sys.path.insert(0, os.getcwd())
     with open("setup.py", "rb") as f:
@@ -101,7 +107,7 @@ def main():
         if job["hook"] == "requires":
             result["requires"] = asked
         else:
-            result["wheel"] = [n for n in os.listdir(job["out"]) if n.endswith(".whl")][0]
+            result["wheel"] = [n for n in os.listdir(job["out"]) if n.endswith((".whl", ".tar.gz"))][0]
     else:
         found = backend(job)
         # In-place builds and their switches reach setuptools by config_settings.
@@ -110,11 +116,13 @@ def main():
             settings[name] = values[0] if len(values) == 1 else values
         settings = settings or None
         if job["hook"] == "requires":
-            hook = getattr(found, "get_requires_for_build_wheel", None)
+            hook = getattr(found, "get_requires_for_build_" + ("sdist" if job.get("sdist") else "wheel"), None)
             result["requires"] = list(hook(settings)) if hook else []
+        elif job["hook"] == "sdist":
+            result["wheel"] = found.build_sdist(job["out"], settings)
         else:
             result["wheel"] = found.build_wheel(job["out"], settings)
-    if job["hook"] == "wheel":
+    if job["hook"] != "requires":
         result["used"] = installed()
     with open(target, "w") as f:
         json.dump(result, f)

@@ -23,9 +23,10 @@ const Inside = "__inside"
 // JSON line. After the hook that asks for requirements it waits for a line
 // "go" there.
 type job struct {
-	Source   string            `json:"source"` // the unpacked tree, read-only
-	Path     string            `json:"path"`   // where it is copied to and built
-	Work     string            `json:"work"`   // a writable directory for home, results and the wheel
+	Source   string            `json:"source"`            // the unpacked tree, read-only
+	Path     string            `json:"path"`              // where it is copied to and built
+	Project  string            `json:"project,omitempty"` // directory below path that the hooks run in
+	Work     string            `json:"work"`              // a writable directory for home, results and the wheel
 	Python   string            `json:"python"`
 	Hook     string            `json:"hook"` // hook.py
 	Env      []string          `json:"env"`
@@ -41,6 +42,7 @@ type job struct {
 // call is what hook.py reads.
 type call struct {
 	Hook         string   `json:"hook"`
+	Sdist        bool     `json:"sdist,omitempty"` // make an sdist, and no wheel
 	Mode         string   `json:"mode"`
 	Backend      string   `json:"backend"`
 	BackendPath  []string `json:"backend_path"`
@@ -128,9 +130,13 @@ func RunInside(in io.Reader, out io.Writer, log io.Writer) error {
 	if answer, err := lines.ReadString('\n'); err != nil || strings.TrimSpace(answer) != "go" {
 		return errors.New("nobody waits for the wheel")
 	}
-	built, err := j.run("wheel", log)
+	hook := "wheel"
+	if j.Call.Sdist {
+		hook = "sdist"
+	}
+	built, err := j.run(hook, log)
 	if err != nil {
-		return fail("wheel", err)
+		return fail(hook, err)
 	}
 	name := filepath.Join(j.Call.Out, filepath.Base(built.Wheel))
 	if j.Repair != "" {
@@ -211,7 +217,7 @@ func (j *job) run(hook string, log io.Writer) (result, error) {
 		return r, err
 	}
 	cmd := exec.Command(j.Python, j.Hook, in, to)
-	cmd.Dir = j.Path
+	cmd.Dir = filepath.Join(j.Path, filepath.FromSlash(j.Project))
 	cmd.Env = append([]string{}, j.Env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {

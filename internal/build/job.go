@@ -33,6 +33,7 @@ type Job struct {
 	Root    string // directory of a debian environment; "": the host's system
 	Dir     string // private to this job; the wheel ends up in it
 	Fresh   bool   // resolve anew, whatever was resolved today
+	Sdist   bool   // make an sdist, and no wheel
 	Locked  bool   // Packages are given, and no others may be asked for
 	// Check, when set, may refuse packages before they are installed.
 	Check func(ctx context.Context, packages []lock.Package) error
@@ -192,7 +193,7 @@ func (j *Job) Build(ctx context.Context, log io.Writer) (Result, error) {
 	}
 	return Run(ctx, Spec{
 		Crates: vendored,
-		Recipe: j.Recipe, Source: j.Unpacked(), Project: j.Source.Tree.Top,
+		Recipe: j.Recipe, Source: j.Unpacked(), Project: j.Source.Tree.Top, Subdirectory: j.Source.Tree.Project, Sdist: j.Sdist,
 		Backend: j.Source.System.Backend, BackendPath: j.Source.System.BackendPath, Environment: j.environment,
 		Runtime: j.Runtime, Limits: j.Limits, Requires: asked, Log: log, Work: j.Dir,
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,10 @@ type Source struct {
 	limits sdist.Limits
 }
 
-// OpenSource reads the source distribution at path. The error is about what
-// it holds, but for a cancelled context.
-func OpenSource(ctx context.Context, filename, path string, limits sdist.Limits) (*Source, error) {
+// OpenSource reads the source distribution at path, of which the project is
+// all, or a directory. The error is about what it holds, but for a cancelled
+// context.
+func OpenSource(ctx context.Context, filename, project, path string, limits sdist.Limits) (*Source, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func OpenSource(ctx context.Context, filename, path string, limits sdist.Limits)
 	info, err := f.Stat()
 	if err == nil {
 		s.Size = info.Size()
-		s.Tree, err = sdist.Open(ctx, filename, f, s.Size, limits)
+		s.Tree, err = sdist.OpenProject(ctx, filename, project, f, s.Size, limits)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
@@ -56,13 +58,20 @@ func (s *Source) ReadSystem() (err error) {
 func (s *Source) crates() ([]crates.Crate, error) {
 	var out []crates.Crate
 	for _, e := range s.Tree.Entries {
-		switch base := path.Base(e.Name); {
-		case strings.HasSuffix(e.Name, ".cargo/config.toml"):
-			if data, err := s.Tree.ReadFile(e.Name); err == nil && strings.Contains(string(data), "replace-with") {
+		name := e.Name
+		if p := s.Tree.Project; p != "" {
+			var below bool
+			if name, below = strings.CutPrefix(name, p+"/"); !below {
+				continue
+			}
+		}
+		switch base := path.Base(name); {
+		case strings.HasSuffix(name, ".cargo/config.toml"):
+			if data, err := s.Tree.ReadFile(name); err == nil && strings.Contains(string(data), "replace-with") {
 				return nil, nil
 			}
 		case base == "Cargo.lock" && !e.Dir && e.Symlink == "":
-			data, err := s.Tree.ReadFile(e.Name)
+			data, err := s.Tree.ReadFile(name)
 			if err != nil {
 				return nil, err
 			}
@@ -92,6 +101,9 @@ func (s *Source) Unpack(ctx context.Context, rec recipe.Recipe, dir string) erro
 		Mode: func(stored uint32, dir bool) uint32 { return sourceMode(rec, stored, dir) },
 		Time: func(stored time.Time) time.Time { return sourceTime(rec, s.Tree.Zip, zone, stored) },
 	})
+	if err == nil && rec.SourceGit == recipe.Hidden {
+		err = os.RemoveAll(filepath.Join(dir, s.Tree.Top, ".git"))
+	}
 	return err
 }
 

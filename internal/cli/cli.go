@@ -126,7 +126,7 @@ cage, compares, and says what is proved and why the rest differs.`,
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(a.newRebuildCommand(), a.newLockCommand(), a.newBuildCommand(), a.newTestCommand(), a.newVerifySealCommand(),
+	root.AddCommand(a.newRebuildCommand(), a.newSdistCommand(), a.newLockCommand(), a.newBuildCommand(), a.newTestCommand(), a.newVerifySealCommand(),
 		a.newEnvCommand(), a.newExportCommand(), a.newInspectCommand(), a.newDiffCommand(), a.newDoctorCommand(), a.newCacheCommand())
 	return root
 }

@@ -109,9 +109,15 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 	}
 	if s := rep.Source; s != nil {
 		fmt.Fprintf(w, "  source    %s\n", printable(sourceLine(s)))
+		if c := s.Commit; c != nil && c.Found != nil && c.Found.Identity != nil {
+			fmt.Fprintf(w, "            %s\n", printable(identityLine(c.Found.Identity)))
+		}
 		if n := len(s.Binaries); n > 0 {
 			fmt.Fprintf(w, "            it carries %s of compiled code along: %s\n", count(n, "file"), printable(list(s.Binaries)))
 		}
+	}
+	if rep.Source != nil && rep.Source.Sdist != nil {
+		printSource(w, rep.Source, o.full)
 	}
 	if len(rep.Recipe) > 0 && !o.explain {
 		fmt.Fprintf(w, "  inputs    %s\n", printable(inputs(rep.Recipe)))
@@ -185,10 +191,27 @@ func sourceLine(s *report.Source) string {
 	if c.Tag != "" {
 		line += "   tag " + c.Tag
 	}
+	if c.Subdirectory != "" {
+		line += "   in " + c.Subdirectory
+	}
+	if f := c.Found; f != nil && f.Identity != nil {
+		line += "   attested"
+	} else if f != nil {
+		line += "   found by " + f.Label + " in METADATA"
+	}
 	if c.Signature != "" {
 		return line + "   signed (" + c.Signature + ", not verified)"
 	}
 	return line + "   not signed"
+}
+
+// identityLine says whose attestation named the commit.
+func identityLine(id *report.Identity) string {
+	line := "attested by " + id.Workflow + ", by the word of " + id.Issuer
+	if id.Verified {
+		return line + ": verified"
+	}
+	return line + ": NOT VERIFIED: " + id.Unverified
 }
 
 func list(names []string) string {

@@ -27,9 +27,11 @@ type rebuildOptions struct {
 	common
 	cageFlags
 	mirrorFlags
+	rootFlags
 	env          string
 	source       string
 	git          *git.Source // what source means
+	find         rebuild.Find
 	tries        int
 	keep         string
 	requirements string
@@ -69,9 +71,10 @@ many the worst counts.`,
 	o.common.register(cmd)
 	o.cageFlags.register(cmd, false)
 	o.mirrorFlags.register(cmd)
+	o.rootFlags.register(cmd)
 	f := cmd.Flags()
 	f.StringVar(&o.env, "env", "", "`kind` of environment: host; debian, a root of packages locked by sha256; or oci, an image (default: host, and debian where no Python here fits)")
-	f.StringVar(&o.source, "source", "", "build from a commit, `git+URL@REV`[#subdirectory=DIR], and not from the sdist; URL is https, ssh or a local path")
+	f.StringVar(&o.source, "source", "", "build from a commit, `git+URL@REV`[#subdirectory=DIR], and not from the sdist; URL is https, ssh or a local path; git: find the commit; sdist: never look for one (default: the sdist, and the commit where files are missing from it)")
 	f.IntVar(&o.tries, "tries", 4, "builds at most, each with a better recipe")
 	f.StringVar(&o.keep, "keep", "", "keep the unpacked sources in `directory`")
 	f.StringVarP(&o.requirements, "requirements", "r", "", "rebuild what a requirements `file` pins; hashes in it are honoured")
@@ -109,7 +112,7 @@ func (o *rebuildOptions) check(given []string) error {
 		return usage("nothing to rebuild: give NAME==VERSION, -r FILE or --lock FILE")
 	case o.jobs < 1:
 		return usage("--jobs %d: at least one", o.jobs)
-	case o.source != "" && (o.requirements != "" || n > 1 || o.all):
+	case strings.HasPrefix(o.source, "git+") && (o.requirements != "" || n > 1 || o.all):
 		return usage("--source is of one release")
 	case o.tries < 1:
 		return usage("--tries %d: at least one", o.tries)
@@ -133,7 +136,16 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	if err := o.check(given); err != nil {
 		return err
 	}
-	if o.source != "" {
+	switch o.source {
+	case "":
+		o.find = rebuild.FindNeeded
+		if o.offline {
+			o.find = rebuild.FindNever
+		}
+	case "git":
+		o.find = rebuild.FindAlways
+	case "sdist":
+	default:
 		s, err := git.Parse(o.source)
 		if err != nil {
 			return &usageError{err}
@@ -161,6 +173,9 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	}
 	b, err := a.rebuilder(ctx, &o.common, &o.cageFlags, &o.mirrorFlags)
 	if err != nil {
+		return err
+	}
+	if b.Root, err = a.trustedRoot(&o.rootFlags); err != nil {
 		return err
 	}
 	b.Environment, b.Image, b.Tries, b.Keep = o.env, b.Supply.From, o.tries, o.keep
@@ -277,7 +292,7 @@ type batch struct {
 
 // key names a request among the runs that were not finished.
 func (m *batch) key(r request) string {
-	return fmt.Sprintf("%s %s %v %s %d %s %v", Version, r.text, r.choice, m.b.Supply.Client.Settings.Redacted(), m.o.tries, m.o.out, m.o.noCage)
+	return fmt.Sprintf("%s %s %v %s %d %s %v %s", Version, r.text, r.choice, m.b.Supply.Client.Settings.Redacted(), m.o.tries, m.o.out, m.o.noCage, m.o.source)
 }
 
 func (m *batch) request(ctx context.Context, i int, r request) error {
@@ -303,7 +318,7 @@ func (m *batch) request(ctx context.Context, i int, r request) error {
 	}
 	var reports []*report.Report
 	for _, t := range targets {
-		t.Git = m.o.git
+		t.Git, t.Find = m.o.git, m.o.find
 		outcome, err := m.b.Rebuild(ctx, t, m.events(m.o, m.p, t))
 		m.p.stage(t.Wheel.Filename, "")
 		if err != nil {
@@ -400,8 +415,9 @@ func (a *app) rerun(o *rebuildOptions, rep *report.Report) string {
 	if o.source != "" {
 		from = " --source " + o.source
 	}
-	if o.env != "" {
-		from += " --env " + o.env
+	if s := rep.Source; s != nil && s.Commit != nil && s.Commit.Found != nil && rep.Lock != nil && (o.writeLock != "" || rep.Lock.Path != "") {
+		// A lock names the commit, and not where it is.
+		from = " --source '" + git.Source{URL: s.Commit.Repository, Rev: s.Commit.ID, Subdirectory: s.Commit.Subdirectory}.String() + "'"
 	}
 	if o.image != "" {
 		from += " --image " + o.image
@@ -415,6 +431,9 @@ func (a *app) rerun(o *rebuildOptions, rep *report.Report) string {
 		return "truewheel rebuild --lock " + o.writeLock + " --offline" + from
 	case rep.Lock != nil && rep.Lock.Path != "":
 		return "truewheel rebuild --lock " + rep.Lock.Path + " --offline" + from
+	}
+	if o.env != "" {
+		from = " --env " + o.env + from // a lock has its own
 	}
 	again := fmt.Sprintf("truewheel rebuild %s==%s", rep.Subject.Name, rep.Subject.Version) + from
 	if o.file != "" || o.all {

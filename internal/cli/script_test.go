@@ -10,12 +10,14 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"net/http/cgi"
 	"net/http/httptest"
 	"os"
 	"os/exec"
@@ -31,6 +33,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/truewheel/truewheel/internal/cli"
+	"github.com/truewheel/truewheel/internal/provenance/provenancetest"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/recipe/lock"
 )
@@ -48,8 +51,10 @@ type published struct {
 	name, version, trap string
 	noSdist             bool
 	yanked              bool
-	requires            string // build requirement
-	carry               bool   // the sdist carries the published wheel
+	requires            string   // build requirement
+	ownSdist            bool     // the sdist is the backend's
+	carry               bool     // the sdist carries the published wheel
+	urls                []string // Project-URLs; HOST is the server of repositories
 }
 
 var projects = []published{
@@ -67,6 +72,17 @@ var projects = []published{
 	{name: "nosdist", version: "1.0", noSdist: true},
 	{name: "yanked", version: "1.0", yanked: true},
 	{name: "carry", version: "1.0", carry: true},
+	{name: "found", version: "1.0", trap: "checkout", urls: []string{"Documentation, https://docs.test/x", "Homepage, HOST/nowhere/at/all", "Source Code, HOST/found/tree/main"}},
+	{name: "ambiguous", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/ambiguous"}},
+	{name: "mono", version: "1.0", trap: "mono", urls: []string{"Source, HOST/mono"}},
+	{name: "export", version: "1.0", trap: "export", urls: []string{"Source, HOST/export"}},
+	{name: "module", version: "1.0", trap: "module"},
+	{name: "attested", version: "1.0", trap: "checkout"},
+	{name: "attested2", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/attested2"}},
+	{name: "clean", version: "1.0", ownSdist: true, urls: []string{"Source, HOST/clean"}},
+	{name: "evil", version: "1.0", trap: "evil", ownSdist: true, urls: []string{"Source, HOST/evil"}},
+	{name: "gzip", version: "1.0", trap: "gzip", ownSdist: true, urls: []string{"Source, HOST/gzip"}},
+	{name: "untagged", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/untagged"}},
 }
 
 type indexFile struct {
@@ -76,16 +92,28 @@ type indexFile struct {
 	Size       int               `json:"size"`
 	UploadTime string            `json:"upload-time,omitempty"`
 	Yanked     any               `json:"yanked"`
+	Provenance string            `json:"provenance,omitempty"`
 }
 
 // site is a small package index.
 type site struct {
-	files map[string][]byte
-	pages map[string][]indexFile
-	plain bool // no JSON, no upload times
+	files      map[string][]byte
+	trees      map[string][]byte // sources by project, as sdists
+	pages      map[string][]indexFile
+	plain      bool // no JSON, no upload times
+	world      *provenancetest.World
+	mu         sync.Mutex        // guards provenance
+	provenance map[string][]byte // by project
+	host       string            // URL of the server of repositories
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if project, ok := strings.CutPrefix(r.URL.Path, "/provenance/"); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		w.Write(s.provenance[project])
+		return
+	}
 	if data, ok := s.files[path.Base(r.URL.Path)]; ok {
 		w.Write(data)
 		return
@@ -109,8 +137,13 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *site) add(project, filename string, data []byte, yanked any) {
 	sum := sha256.Sum256(data)
 	s.files[filename] = data
+	provenance := ""
+	if strings.HasPrefix(project, "attested") {
+		provenance = "/provenance/" + project
+	}
 	s.pages[project] = append(s.pages[project], indexFile{
-		Filename: filename, URL: "/files/" + filename, Hashes: map[string]string{"sha256": hex.EncodeToString(sum[:])},
+		Provenance: provenance,
+		Filename:   filename, URL: "/files/" + filename, Hashes: map[string]string{"sha256": hex.EncodeToString(sum[:])},
 		Size: len(data), UploadTime: "2021-03-04T06:00:00Z", Yanked: yanked,
 	})
 }
@@ -118,11 +151,15 @@ func (s *site) add(project, filename string, data []byte, yanked any) {
 // publish makes sdist and wheel of p, the wheel by running its backend as its publisher would.
 func publish(t testing.TB, s *site, p published, python string, port int) {
 	t.Helper()
+	var urls []string
+	for _, u := range p.urls {
+		urls = append(urls, strings.ReplaceAll(u, "HOST", s.host))
+	}
 	backend, err := os.ReadFile("testdata/project/backend.py")
 	if err != nil {
 		t.Fatal(err)
 	}
-	project, err := json.Marshal(map[string]any{"name": p.name, "version": p.version, "trap": p.trap, "port": port})
+	project, err := json.Marshal(map[string]any{"name": p.name, "version": p.version, "trap": p.trap, "port": port, "urls": urls})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,8 +205,26 @@ func publish(t testing.TB, s *site, p published, python string, port int) {
 		yanked = "wrong"
 	}
 	s.add(p.name, stem+"-py3-none-any.whl", wheel, yanked)
-	if !p.noSdist {
-		s.add(p.name, stem+".tar.gz", pack(t, stem, files), yanked)
+	switch {
+	case p.ownSdist:
+		s.trees[p.name] = pack(t, stem, files)
+		if err := os.Remove(filepath.Join(dir, "PKG-INFO")); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(python, "-I", "backend.py", out, "sdist")
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "PUBLISHER=1")
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("publish %s: %v\n%s", p.name, err, text)
+		}
+		data, err := os.ReadFile(filepath.Join(out, stem+".tar.gz"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.add(p.name, stem+".tar.gz", data, yanked)
+	case !p.noSdist:
+		s.trees[p.name] = pack(t, stem, files)
+		s.add(p.name, stem+".tar.gz", s.trees[p.name], yanked)
 	}
 }
 
@@ -314,7 +369,7 @@ func (s *site) repository(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	cmd := exec.Command("tar", "-xz", "--strip-components=1", "-C", dir)
-	cmd.Stdin = bytes.NewReader(s.files[args[1]+"-1.0.tar.gz"])
+	cmd.Stdin = bytes.NewReader(s.trees[args[1]])
 	ts.Check(cmd.Run())
 	ts.Check(os.Remove(filepath.Join(dir, "PKG-INFO")))
 	for more := args[2:]; len(more) > 1; more = more[2:] {
@@ -324,6 +379,58 @@ func (s *site) repository(ts *testscript.TestScript, _ bool, args []string) {
 	git("add", "-A")
 	git("commit", "-q", "-m", "x")
 	git("tag", "-f", "v1.0")
+}
+
+// serveGit serves the repositories below dir over https, as a forge does.
+func serveGit(t testing.TB, dir string) (url, ca string) {
+	t.Helper()
+	out, err := exec.Command("git", "--exec-path").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewTLSServer(&cgi.Handler{
+		Path: filepath.Join(strings.TrimSpace(string(out)), "git-http-backend"),
+		Env:  []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "GIT_CONFIG_GLOBAL=" + os.DevNull},
+	})
+	t.Cleanup(server.Close)
+	ca = filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(ca, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL, ca
+}
+
+// attest PROJECT DIR URL [PROJECT2] says that the wheel of PROJECT (or the one
+// of PROJECT2, as it were) was made from the commit of DIR, served at URL, by its tag v1.0.
+func (s *site) attest(ts *testscript.TestScript, _ bool, args []string) {
+	out, err := exec.Command("git", "-C", ts.MkAbs(args[1]), "rev-parse", "HEAD").Output()
+	ts.Check(err)
+	of := args[len(args)-1]
+	if len(args) == 3 {
+		of = args[0]
+	}
+	sum := sha256.Sum256(s.files[of+"-1.0-py3-none-any.whl"])
+	data, err := s.world.Attest(provenancetest.Claim{
+		Filename: of + "-1.0-py3-none-any.whl", SHA256: hex.EncodeToString(sum[:]), Repository: args[2], Commit: strings.TrimSpace(string(out)), Ref: "refs/tags/v1.0",
+		Time: time.Date(2021, 3, 4, 5, 30, 0, 0, time.UTC),
+	})
+	ts.Check(err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.provenance[args[0]] = data
+}
+
+// in DIR COMMAND... runs a command in a directory, git with an author.
+func in(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command(args[1], args[2:]...)
+	cmd.Dir = ts.MkAbs(args[0])
+	who := []string{"GIT_AUTHOR_NAME=x", "GIT_AUTHOR_EMAIL=x@example.org", "GIT_COMMITTER_NAME=x", "GIT_COMMITTER_EMAIL=x@example.org"}
+	cmd.Env = append(append(os.Environ(), who...), "GIT_COMMITTER_DATE=2021-03-04T05:00:00Z", "GIT_AUTHOR_DATE=2021-03-04T05:00:00Z", "GIT_CONFIG_GLOBAL="+os.DevNull,
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=protocol.file.allow", "GIT_CONFIG_VALUE_0=always")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		ts.Fatalf("%q: %v\n%s", args[1:], err, out)
+	}
 }
 
 // edit FROM TO PATTERN NEW writes a file with what matches the pattern first replaced.
@@ -356,7 +463,16 @@ func TestScripts(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	s := &site{files: map[string][]byte{}, pages: map[string][]indexFile{}}
+	hosted := t.TempDir()
+	host, ca := serveGit(t, hosted)
+	s := &site{files: map[string][]byte{}, trees: map[string][]byte{}, pages: map[string][]indexFile{}, host: host, provenance: map[string][]byte{}}
+	if s.world, err = provenancetest.New(); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(t.TempDir(), "trusted_root.json")
+	if err := os.WriteFile(root, s.world.Root, 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for _, p := range projects {
 		publish(t, s, p, python, listener.Addr().(*net.TCPAddr).Port)
 	}
@@ -369,7 +485,7 @@ func TestScripts(t *testing.T) {
 	s.add("compiled", "compiled-1.0.tar.gz", pack(t, "compiled-1.0", map[string][]byte{"PKG-INFO": []byte("Name: compiled\nVersion: 1.0\n"), "setup.py": nil}), false)
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"require": s.require, "edit": edit, "append": appendTo, "repository": s.repository, "in": in, "attest": s.attest},
 		Condition: func(c string) (bool, error) {
 			if c != "cage" {
 				return false, fmt.Errorf("unknown condition %q", c)
@@ -384,6 +500,10 @@ func TestScripts(t *testing.T) {
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Setenv("HOME", filepath.Join(e.WorkDir, "home"))
 			e.Setenv("PYENV_ROOT", filepath.Join(os.Getenv("HOME"), ".pyenv"))
+			e.Setenv("HOSTED", hosted)
+			e.Setenv("ROOT", root)
+			e.Setenv("HOST", host)
+			e.Setenv("GIT_SSL_CAINFO", ca)
 			e.Setenv("SECRET", "must not be seen")
 			for _, name := range []string{"plain", "times", "mode"} {
 				file := name + "-1.0-py3-none-any.whl"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/index"
 	"github.com/truewheel/truewheel/internal/oci"
+	"github.com/truewheel/truewheel/internal/provenance"
 	"github.com/truewheel/truewheel/internal/rebuild"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/store"
@@ -92,6 +94,29 @@ func (a *app) client(ctx context.Context, c *common) (*index.Client, error) {
 		}
 	}
 	return index.New(settings, st, a.environ)
+}
+
+// rootFlags say what attestations are verified with.
+type rootFlags struct{ file string }
+
+func (r *rootFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.file, "trusted-root", "", "verify attestations with this trusted_root.json, a `file` (default: $TRUEWHEEL_TRUSTED_ROOT)")
+}
+
+// trustedRoot reads the root that was given; nil when none was.
+func (a *app) trustedRoot(r *rootFlags) (*provenance.TrustedRoot, error) {
+	name := r.file
+	if name == "" {
+		name, _ = a.lookup("TRUEWHEEL_TRUSTED_ROOT")
+	}
+	if name == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("read trusted root: %w", err)
+	}
+	return provenance.ParseRoot(data)
 }
 
 // cageFlags are the flags of verbs that build.

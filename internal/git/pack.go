@@ -26,9 +26,8 @@ const maxNested = 5
 
 // Options of Pack.
 type Options struct {
-	Top          string // directory that everything lies in
-	Subdirectory string // only this part of the repository, as the top
-	Git          bool   // with a .git directory: of the commit and the tag that names it
+	Top string // directory that everything lies in
+	Git bool   // with a .git directory: of the commit and the tag that names it
 }
 
 // packer writes a tree as a tar.
@@ -51,7 +50,7 @@ func (r *Repository) Pack(ctx context.Context, c Commit, opts Options, w io.Writ
 	if err := r.tree(p, c.ID, opts.Top, 0); err != nil {
 		return fmt.Errorf("read commit %s: %w", c.ID[:12], err)
 	}
-	if opts.Git && opts.Subdirectory == "" {
+	if opts.Git {
 		if err := r.dotGit(p); err != nil {
 			return fmt.Errorf("read commit %s: %w", c.ID[:12], err)
 		}
@@ -84,18 +83,13 @@ func (r *Repository) tree(p *packer, commit, at string, depth int) error {
 		if !ok || len(f) != 4 {
 			return fmt.Errorf("git ls-tree says %q", line)
 		}
-		if depth == 0 && p.opts.Subdirectory != "" {
-			if name, ok = strings.CutPrefix(name, p.opts.Subdirectory+"/"); !ok {
-				continue
-			}
-		}
 		n++
 		if err := r.entry(p, blobs, f[0], f[2], name, path.Join(at, name), modules, depth); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	if n == 0 && depth == 0 {
-		return fmt.Errorf("it has no files below %q", p.opts.Subdirectory)
+		return errors.New("it has no files")
 	}
 	return nil
 }

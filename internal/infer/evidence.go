@@ -51,6 +51,7 @@ type SourceFile struct {
 // Source is what the sdist tells.
 type Source struct {
 	Top        string
+	Git        bool     // a commit, with .git
 	Zip        bool     // times are local, two seconds apart
 	Declared   bool     // pyproject.toml has a [build-system] table
 	Requires   []string // build-system.requires, or PEP 517's default

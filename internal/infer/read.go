@@ -86,7 +86,10 @@ func (e *Evidence) readSource(t *sdist.Tree) map[[32]byte][]SourceFile {
 		if f.Dir || f.Symlink != "" {
 			continue
 		}
-		bySum[f.SHA256] = append(bySum[f.SHA256], SourceFile{f.Name, f.ModTime, f.Mode})
+		if f.Name == ".git/HEAD" {
+			s.Git = true
+		}
+		bySum[f.SHA256] = append(bySum[f.SHA256], SourceFile{strings.TrimPrefix(f.Name, t.Project+"/"), f.ModTime, f.Mode})
 		if first.IsZero() {
 			first = f.ModTime
 		}

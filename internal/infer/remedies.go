@@ -71,6 +71,7 @@ var remedies = []remedy{
 	{"python by a text", otherMinor},
 	{"setuptools by METADATA", metadataSetuptools},
 	{"front end", legacyFrontEnd},
+	{"version control", hideGit},
 }
 
 // Retry is a better recipe after those that were tried, and what is other in
@@ -200,6 +201,17 @@ func legacyFrontEnd(e *Evidence, a Attempt) []change {
 	r := clone(a.Recipe)
 	r.Mode = recipe.SetupPy
 	return []change{{r, "setup.py bdist_wheel, as was usual without pyproject.toml"}}
+}
+
+// hideGit: some publishers build from an export of the commit, and backends
+// then take other files, and another version.
+func hideGit(e *Evidence, a Attempt) []change {
+	if !e.Source.Git || a.Recipe.SourceGit == recipe.Hidden {
+		return nil
+	}
+	r := clone(a.Recipe)
+	r.SourceGit = recipe.Hidden
+	return []change{{r, "without .git, as in an export of the commit"}}
 }
 
 // metadataSetuptools: what METADATA shows only beside the rebuilt one.

@@ -232,7 +232,7 @@ func packed(ctx context.Context, checkout, tmp string) (lock.File, string, error
 }
 
 func (w *Workshop) read(ctx context.Context, filename, at string) (*build.Source, error) {
-	s, err := build.OpenSource(ctx, filename, at, w.Sdist)
+	s, err := build.OpenSource(ctx, filename, "", at, w.Sdist)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", filename, err)
 	}

@@ -22,6 +22,8 @@ import (
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/oci"
+	"github.com/truewheel/truewheel/internal/origin"
+	"github.com/truewheel/truewheel/internal/provenance"
 	"github.com/truewheel/truewheel/internal/sandbox"
 	"github.com/truewheel/truewheel/internal/uv"
 	"github.com/truewheel/truewheel/pypi"
@@ -36,8 +38,9 @@ import (
 type Rebuilder struct {
 	Supply   *env.Supply
 	Git      *git.Fetcher
-	Runtime  *sandbox.Runtime // nil: no cage
-	Uncaged  string           // why there is none
+	Root     *provenance.TrustedRoot // what attestations are verified with; nil: they are not
+	Runtime  *sandbox.Runtime        // nil: no cage
+	Uncaged  string                  // why there is none
 	Limits   sandbox.Limits
 	Wheel    wheel.Limits
 	Sdist    sdist.Limits
@@ -59,9 +62,19 @@ type Target struct {
 	Path   string      // of the wheel, when it is at hand already
 	Source *pypi.File  // nil: the release has no source distribution
 	Git    *git.Source // build from this commit, and not from Source
+	Find   Find        // whether to look for the commit where Git is nil
 	Notes  []string
 	Lock   *lock.Lock // use this and infer nothing
 }
+
+// Find says when a repository is looked for.
+type Find string
+
+const (
+	FindNever  Find = ""
+	FindNeeded Find = "needed" // when the release has no sdist, or files are missing from it
+	FindAlways Find = "always" // the sdist is not built
+)
 
 // Events tell what goes on; any field may be nil.
 type Events struct {
@@ -107,6 +120,9 @@ type run struct {
 	used     lock.Environment // with a root; the zero value: the host's
 	debs     []string         // packages that the build was found to need
 	tried    []attempt
+	// published is the subject where that is an sdist, and nil for a wheel.
+	published *build.Source
+	found     *origin.Found // of the commit, when it was not given
 }
 
 // attempt is what is kept of a try.
@@ -135,11 +151,9 @@ func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome,
 		return nil, err
 	}
 	r := &run{Rebuilder: b, target: t, events: ev, dir: dir, report: b.newReport(t)}
-	started := time.Now()
-	err = r.do(ctx)
-	report.Since(started, &r.report.Timings.Total)
-	if r.source != nil {
-		r.source.Close()
+	o, err := r.whole(ctx)
+	if err == nil && r.wantsCommit() {
+		o, err = r.fromCommit(ctx, o)
 	}
 	if ctx.Err() != nil {
 		err = ctx.Err()
@@ -148,7 +162,22 @@ func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome,
 		done()
 		return nil, err
 	}
-	o := &Outcome{Report: r.report, close: done}
+	o.close = done
+	return o, nil
+}
+
+// whole does the run and makes its outcome.
+func (r *run) whole(ctx context.Context) (*Outcome, error) {
+	started := time.Now()
+	err := r.do(ctx)
+	report.Since(started, &r.report.Timings.Total)
+	if r.source != nil {
+		r.source.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	o := &Outcome{Report: r.report}
 	r.outcome(o)
 	return o, nil
 }
@@ -285,13 +314,40 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 	for _, s := range append(suspicions, r.subject.Suspicions()...) {
 		r.report.Suspicions = append(r.report.Suspicions, fmt.Sprintf("%s %s", s.Member, s.Detail))
 	}
+	if r.target.Git == nil && (r.target.Find == FindAlways || r.target.Source == nil && r.target.Find == FindNeeded) {
+		if err := r.find(ctx); err != nil {
+			if ctx.Err() != nil {
+				return false, ctx.Err()
+			}
+			if r.target.Find == FindNeeded {
+				err = fmt.Errorf("the release has no source distribution, and %w", err)
+			}
+			r.fail("source-missing", "%v", err)
+			return false, f.Close()
+		}
+	}
 	if r.target.Git == nil && r.target.Source == nil {
 		r.fail("source-missing", "the release has no source distribution")
 		return false, f.Close()
 	}
-	return r.fetchSource(ctx)
+	if ok, err := r.fetchSource(ctx); err != nil || !ok {
+		return false, err
+	}
+	if r.evidence, err = infer.Read(ctx, r.subject, r.source.Tree, r.target.Wheel.UploadTime); err != nil {
+		r.fail("unsafe-wheel", "%v", err)
+		return false, nil
+	}
+	r.evidence.InImage = r.Environment == lock.OCI
+	if p := infer.Nearest(r.evidence); p != nil {
+		r.report.Native = &report.Native{Modules: len(r.evidence.Native.Modules), Image: p.Image, Suite: p.Suite, Near: p.Near, Needs: p.Needs}
+	}
+	if r.target.Git != nil && r.target.Source != nil {
+		return true, r.againstSdist(ctx)
+	}
+	return true, nil
 }
 
+// fetchSource brings the source here and reads it.
 func (r *run) fetchSource(ctx context.Context) (bool, error) {
 	fetch := r.fetchSdist
 	if r.target.Git != nil {
@@ -306,13 +362,13 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	src := r.report.Source
-	if r.source, err = build.OpenSource(ctx, src.Filename, path, r.Sdist); err != nil {
+	if r.source, err = build.OpenSource(ctx, src.Filename, r.project(), path, r.Sdist); err != nil {
 		r.fail("unsafe-source", "%v", err)
 		return false, nil
 	}
 	for _, e := range r.source.Tree.Entries {
 		if hex.EncodeToString(e.SHA256[:]) == r.target.Wheel.SHA256 {
-			r.fail("self-input", "the source holds the published wheel itself: %s", e.Name)
+			r.fail("self-input", "the source holds the published file itself: %s", e.Name)
 			return false, nil
 		}
 	}
@@ -321,15 +377,31 @@ func (r *run) fetchSource(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	r.report.Source.Binaries = infer.Binaries(r.source.Tree)
-	if r.evidence, err = infer.Read(ctx, r.subject, r.source.Tree, r.target.Wheel.UploadTime); err != nil {
-		r.fail("unsafe-wheel", "%v", err)
-		return false, nil
-	}
-	r.evidence.InImage = r.Environment == lock.OCI
-	if p := infer.Nearest(r.evidence); p != nil {
-		r.report.Native = &report.Native{Modules: len(r.evidence.Native.Modules), Image: p.Image, Suite: p.Suite, Near: p.Near, Needs: p.Needs}
-	}
 	return true, nil
+}
+
+// lockedCommit is the commit of a lock, in words.
+func lockedCommit(c *lock.Commit) string {
+	if c.Subdirectory == "" {
+		return c.ID
+	}
+	return c.ID + ", subdirectory " + c.Subdirectory
+}
+
+// top is the directory that a commit is packed in, and built in.
+func (r *run) top() string {
+	if w, err := pypi.ParseWheelFilename(r.target.Wheel.Filename); err == nil {
+		return w.Distribution + "-" + w.Version.String()
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(r.target.Wheel.Filename, ".tar.gz"), ".zip")
+}
+
+// project is where in the source the project lies.
+func (r *run) project() string {
+	if c := r.report.Source.Commit; c != nil {
+		return c.Subdirectory
+	}
+	return ""
 }
 
 // fetchSdist brings the release's source distribution here.
@@ -346,23 +418,25 @@ func (r *run) fetchCommit(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if r.found != nil {
+		if err := r.locate(ctx, repository, c, &want); err != nil {
+			return "", err
+		}
+	}
 	if l := r.target.Lock; l != nil && l.Commit != nil && (l.Commit.ID != c.ID || l.Commit.Subdirectory != want.Subdirectory) {
-		return "", fmt.Errorf("%s is commit %s, and the lock is of %s", want, c.ID, l.Commit.ID)
+		return "", fmt.Errorf("%s is commit %s, and the lock is of %s", want, c.ID, lockedCommit(l.Commit))
 	}
-	name, err := pypi.ParseWheelFilename(r.target.Wheel.Filename)
-	if err != nil {
-		return "", err
-	}
-	top := name.Distribution + "-" + name.Version.String()
+	top := r.top()
 	r.report.Source = &report.Source{Kind: "git", Filename: top + ".tar.gz", Commit: &report.Commit{
 		Repository: want.URL, ID: c.ID, Tag: c.Tag, Subdirectory: want.Subdirectory, Time: c.Time.Format(time.RFC3339), Signature: c.Signature,
+		Found: r.howFound(),
 	}}
 	path := filepath.Join(r.dir, r.report.Source.Filename)
 	f, err := os.Create(path)
 	if err != nil {
 		return "", err
 	}
-	err = repository.Pack(ctx, c, git.Options{Top: top, Subdirectory: want.Subdirectory, Git: true}, f)
+	err = repository.Pack(ctx, c, git.Options{Top: top, Git: true}, f)
 	return path, errors.Join(err, f.Close())
 }
 
@@ -383,7 +457,7 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	log := &tail{also: r.events.Log}
 	j := &build.Job{
 		Supply: r.Supply, Runtime: r.Runtime, Limits: r.Limits, Recipe: rec, Source: r.source,
-		Python: python, Root: root, Dir: a.dir, Check: r.checkSelf,
+		Python: python, Root: root, Dir: a.dir, Check: r.checkSelf, Sdist: r.published != nil,
 	}
 	if l := r.target.Lock; l != nil {
 		j.Locked, j.Packages = true, l.Packages
@@ -424,10 +498,17 @@ func (r *run) try(ctx context.Context, rec recipe.Recipe, n int) (attempt, error
 	case err != nil:
 		return failed("environment", "%v", err)
 	}
-	a.lock, a.wheel, a.sha256, a.Name = r.lock(j), built.Path, built.SHA256, built.Filename
+	if r.published == nil {
+		a.lock = r.lock(j)
+	}
+	a.wheel, a.sha256, a.Name = built.Path, built.SHA256, built.Filename
 	started = time.Now()
 	r.events.stage("compare")
-	err = r.compare(ctx, &a)
+	if r.published != nil {
+		err = r.compareSdist(ctx, &a)
+	} else {
+		err = r.compare(ctx, &a)
+	}
 	report.Since(started, &r.report.Timings.Compare)
 	return a, err
 }

@@ -126,6 +126,7 @@ type source struct {
 	sdist
 	Commit       string `toml:"commit,omitempty"`
 	Subdirectory string `toml:"subdirectory,omitempty"`
+	Git          string `toml:"git,omitempty"` // present | hidden: whether the build sees .git
 }
 
 type sdist struct {
@@ -194,6 +195,9 @@ type build struct {
 	Switches        recipe.Switches     `toml:"switches,omitempty"`
 }
 
+// present is what a lock writes for a recipe's "".
+const present = "present"
+
 // Marshal writes l, packages sorted by name.
 func (l Lock) Marshal() ([]byte, error) {
 	if err := l.check(); err != nil {
@@ -221,7 +225,7 @@ func (l Lock) Marshal() ([]byte, error) {
 		d.Source = source{Kind: "sdist", sdist: sdist(*f)}
 	}
 	if c := l.Commit; c != nil {
-		d.Source = source{Kind: "git", Commit: c.ID, Subdirectory: c.Subdirectory}
+		d.Source = source{Kind: "git", Commit: c.ID, Subdirectory: c.Subdirectory, Git: cmp.Or(r.SourceGit, present)}
 	}
 	if w := (wheel{r.Target, r.Extensions, r.Repair}); w.Target != "" || w.Repair != "" || len(w.Extensions) > 0 {
 		d.Wheel = &w
@@ -278,6 +282,13 @@ func Parse(data []byte) (*Lock, error) {
 	}
 	b := d.Build
 	l := &Lock{Subject: d.Subject, Python: d.Python.Version, Environment: Environment(d.Environment), UV: d.UV}
+	git := d.Source.Git
+	if git == present {
+		git = ""
+	}
+	if d.Source.Kind != "git" && d.Source.Git != "" {
+		return nil, fmt.Errorf("read lock: a source of kind %s has no git", d.Source.Kind)
+	}
 	switch f, c := File(d.Source.sdist), (Commit{d.Source.Commit, d.Source.Subdirectory}); {
 	case d.Source.Kind == "sdist" && c == Commit{}:
 		l.Source = &f
@@ -297,7 +308,7 @@ func Parse(data []byte) (*Lock, error) {
 		Python: minor(d.Python.Version), Requires: b.Requires, Constraints: b.Constraints, Before: value(b.Before), Mode: b.Mode,
 		SourceDateEpoch: b.SourceDateEpoch,
 		Clock:           recipe.Clock{Start: b.Clock, Step: time.Duration(b.ClockStep) * time.Second, StepAt: b.ClockStepAt},
-		TimeZone:        b.TimeZone, SourceZone: b.SourceZone, Umask: umask, SourceModes: b.SourceModes,
+		TimeZone:        b.TimeZone, SourceZone: b.SourceZone, Umask: umask, SourceModes: b.SourceModes, SourceGit: git,
 		SourceTime: value(b.SourceTime), Path: b.Path, HashSeed: b.HashSeed, LineEnds: b.LineEnds,
 		Env: b.Env, Switches: b.Switches, ConfigSettings: b.ConfigSettings,
 	}
