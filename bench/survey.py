@@ -14,6 +14,7 @@ import argparse
 import collections
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -39,12 +40,18 @@ def rebuild(truewheel, work, release, language, timeout):
         report = json.loads(p.stdout)
     except ValueError:
         report = {"verdict": "failed", "failure": {"class": "fetch", "detail": p.stderr.strip()[-500:]}}
-    commit = subprocess.run(["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    row = {"release": release, "language": language, "seconds": round(seconds, 1), "commit": commit, "report": report}
+    row = {"release": release, "language": language, "seconds": round(seconds, 1), "commit": commit(truewheel), "report": report}
     (work / (release + ".json")).write_text(json.dumps(row))
     for wheel in out.glob("*.whl"):
         wheel.unlink()
     print(f"{release:32} {report['verdict']:10} {seconds:6.1f} s", flush=True)
+
+
+def commit(truewheel):
+    """The commit that the program was built from."""
+    said = subprocess.run(["go", "version", "-m", truewheel], capture_output=True, text=True).stdout
+    m = re.search(r"vcs\.revision=([0-9a-f]{12})", said)
+    return m.group(1) if m else ""
 
 
 def condense(row):
