@@ -14,7 +14,6 @@ import argparse
 import collections
 import json
 import pathlib
-import re
 import subprocess
 import sys
 import time
@@ -48,10 +47,9 @@ def rebuild(truewheel, work, release, language, timeout):
 
 
 def commit(truewheel):
-    """The commit that the program was built from."""
-    said = subprocess.run(["go", "version", "-m", truewheel], capture_output=True, text=True).stdout
-    m = re.search(r"vcs\.revision=([0-9a-f]{12})", said)
-    return m.group(1) if m else ""
+    """The last commit before the program was built."""
+    made = str(int(pathlib.Path(truewheel).stat().st_mtime))
+    return subprocess.run(["git", "-C", str(HERE), "rev-list", "-1", "--abbrev-commit", "--before=" + made, "HEAD"], capture_output=True, text=True).stdout.strip()
 
 
 def condense(row):
