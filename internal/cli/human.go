@@ -93,9 +93,9 @@ func nativeLine(n *report.Native) string {
 func causes(rep *report.Report) []compare.Group { return compare.Causes(rep.Differences) }
 
 // printReport is the human report: at most a screen.
-func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
+func (a *app) printReport(rep *report.Report, v *view) {
 	w := a.stdout
-	if o.quiet {
+	if v.quiet {
 		fmt.Fprintf(w, "%s  %s\n", printable(rep.Subject.Filename), a.verdictLine(rep))
 		return
 	}
@@ -117,12 +117,12 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 		}
 	}
 	if rep.Source != nil && rep.Source.Sdist != nil {
-		printSource(w, rep.Source, o.full)
+		printSource(w, rep.Source, v.full)
 	}
-	if len(rep.Recipe) > 0 && !o.explain {
+	if len(rep.Recipe) > 0 && !v.explain {
 		fmt.Fprintf(w, "  inputs    %s\n", printable(inputs(rep.Recipe)))
 	}
-	if o.explain {
+	if v.explain {
 		for i, in := range rep.Recipe {
 			label := ""
 			if i == 0 {
@@ -163,8 +163,8 @@ func (a *app) printReport(rep *report.Report, o *rebuildOptions) {
 	} else if rep.Failure != nil && strings.Contains(rep.Failure.Detail, "\n") {
 		fmt.Fprintln(w, indent(printable(rep.Failure.Detail)))
 	}
-	printCauses(w, rep.Differences, o.full)
-	printRest(w, rep.Differences, o.full)
+	printCauses(w, rep.Differences, v.full)
+	printRest(w, rep.Differences, v.full)
 	if rep.Rerun != "" {
 		fmt.Fprintf(w, "  again: %s\n", rep.Rerun)
 	}

@@ -42,11 +42,25 @@ type rebuildOptions struct {
 	compared     bool // with a release given beside the lock
 	writeLock    string
 	out          string
-	json         bool
-	quiet        bool
-	verbose      bool
-	explain      bool
-	full         bool
+	view
+}
+
+// view are the flags that say how much of a report is shown.
+type view struct {
+	json    bool
+	quiet   bool
+	verbose bool
+	explain bool
+	full    bool
+}
+
+func (v *view) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.BoolVar(&v.json, "json", false, "print reports as JSON (truewheel.report/1), one a line")
+	f.BoolVarP(&v.quiet, "quiet", "q", false, "print one line for each")
+	f.BoolVarP(&v.verbose, "verbose", "v", false, "show the build log")
+	f.BoolVar(&v.explain, "explain", false, "say where each input of the recipe comes from")
+	f.BoolVar(&v.full, "full", false, "list all differences")
 }
 
 func (a *app) newRebuildCommand() *cobra.Command {
@@ -84,11 +98,7 @@ many the worst counts.`,
 	f.StringVar(&o.lock, "lock", "", "build what this lock `file` says and infer nothing")
 	f.StringVar(&o.writeLock, "write-lock", "", "write the lock of the best try to `file`")
 	f.StringVarP(&o.out, "out", "o", "", "keep wheel, report, lock, envelope and log in `directory`")
-	f.BoolVar(&o.json, "json", false, "print reports as JSON (truewheel.report/1), one a line")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print one line a wheel")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the build log")
-	f.BoolVar(&o.explain, "explain", false, "say where each input of the recipe comes from")
-	f.BoolVar(&o.full, "full", false, "list all differences")
+	o.view.register(cmd)
 	return cmd
 }
 
@@ -219,7 +229,7 @@ func (a *app) locked(ctx context.Context, b *rebuild.Rebuilder, o *rebuildOption
 // one rebuilds one target and prints its report.
 func (a *app) one(ctx context.Context, o *rebuildOptions, b *rebuild.Rebuilder, t rebuild.Target) error {
 	p := newProgress(a.stderr, 1, o.quiet || o.json)
-	outcome, err := b.Rebuild(ctx, t, a.events(o, p, t))
+	outcome, err := b.Rebuild(ctx, t, a.events(&o.view, p, t))
 	p.clear()
 	if err != nil {
 		return err
@@ -238,9 +248,9 @@ func exit(code int) error {
 	return &exitError{code}
 }
 
-func (a *app) events(o *rebuildOptions, p *progress, t rebuild.Target) rebuild.Events {
+func (a *app) events(v *view, p *progress, t rebuild.Target) rebuild.Events {
 	ev := rebuild.Events{Stage: func(stage string) { p.stage(t.Wheel.Filename, stage) }}
-	if o.verbose {
+	if v.verbose {
 		ev.Log = a.stderr
 	}
 	return ev
@@ -319,7 +329,7 @@ func (m *batch) request(ctx context.Context, i int, r request) error {
 	var reports []*report.Report
 	for _, t := range targets {
 		t.Git, t.Find = m.o.git, m.o.find
-		outcome, err := m.b.Rebuild(ctx, t, m.events(m.o, m.p, t))
+		outcome, err := m.b.Rebuild(ctx, t, m.events(&m.o.view, m.p, t))
 		m.p.stage(t.Wheel.Filename, "")
 		if err != nil {
 			return err
@@ -396,16 +406,16 @@ func (a *app) deliver(o *rebuildOptions, outcome *rebuild.Outcome) error {
 		}
 	}
 	rep.Rerun = a.rerun(o, rep)
-	return a.print1(o, rep)
+	return a.print1(&o.view, rep)
 }
 
-func (m *batch) print(rep *report.Report) error { return m.print1(m.o, rep) }
+func (m *batch) print(rep *report.Report) error { return m.print1(&m.o.view, rep) }
 
-func (a *app) print1(o *rebuildOptions, rep *report.Report) error {
-	if o.json {
+func (a *app) print1(v *view, rep *report.Report) error {
+	if v.json {
 		return json.NewEncoder(a.stdout).Encode(rep)
 	}
-	a.printReport(rep, o)
+	a.printReport(rep, v)
 	return nil
 }
 

@@ -28,14 +28,10 @@ type sdistOptions struct {
 	cageFlags
 	mirrorFlags
 	rootFlags
-	env     string
-	source  string
-	out     string
-	json    bool
-	quiet   bool
-	verbose bool
-	explain bool
-	full    bool
+	view
+	env    string
+	source string
+	out    string
 }
 
 func (a *app) newSdistCommand() *cobra.Command {
@@ -63,11 +59,7 @@ Exit codes: 0 reproduced, 3 differs, 1 failed, 2 wrong usage.`,
 	f.StringVar(&o.env, "env", "", "`kind` of environment: host, or debian, a root of packages locked by sha256 (default: host, and debian where no Python here fits)")
 	f.StringVar(&o.source, "source", "", "the commit, `git+URL@REV`[#subdirectory=DIR] (default: it is looked for)")
 	f.StringVarP(&o.out, "out", "o", "", "keep sdist, report and log in `directory`")
-	f.BoolVar(&o.json, "json", false, "print the report as JSON (truewheel.report/1)")
-	f.BoolVarP(&o.quiet, "quiet", "q", false, "print one line")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the build log")
-	f.BoolVar(&o.explain, "explain", false, "say where each input of the recipe comes from")
-	f.BoolVar(&o.full, "full", false, "list all differences")
+	o.view.register(cmd)
 	return cmd
 }
 
@@ -100,9 +92,8 @@ func (a *app) sdist(ctx context.Context, o *sdistOptions, text string) error {
 		return err
 	}
 	t.Git = given
-	shown := &rebuildOptions{json: o.json, quiet: o.quiet, verbose: o.verbose, explain: o.explain, full: o.full}
 	p := newProgress(a.stderr, 1, o.quiet || o.json)
-	outcome, err := b.RebuildSdist(ctx, t, version.String(), a.events(shown, p, t))
+	outcome, err := b.RebuildSdist(ctx, t, version.String(), a.events(&o.view, p, t))
 	p.clear()
 	if err != nil {
 		return err
@@ -118,7 +109,7 @@ func (a *app) sdist(ctx context.Context, o *sdistOptions, text string) error {
 	if o.source != "" {
 		rep.Rerun += " --source '" + o.source + "'"
 	}
-	if err := a.print1(shown, rep); err != nil {
+	if err := a.print1(&o.view, rep); err != nil {
 		return err
 	}
 	return exit(exitCode(rep.Verdict))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +15,7 @@ import (
 	"github.com/truewheel/truewheel/internal/build"
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/env"
+	"github.com/truewheel/truewheel/internal/infer"
 	"github.com/truewheel/truewheel/internal/oci"
 	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
@@ -423,18 +423,7 @@ func (w *Workshop) extensions(b *Built) ([]string, error) {
 	if err != nil {
 		return nil, &build.Failure{Class: "build", Detail: "the wheel that was built is refused: " + err.Error()}
 	}
-	var out []string
-	for _, e := range a.Entries {
-		dir, base := path.Split(e.Name)
-		top, _, _ := strings.Cut(dir, "/")
-		if !strings.HasSuffix(base, ".so") && !strings.HasSuffix(base, ".pyd") || strings.HasSuffix(top, ".libs") {
-			continue
-		}
-		stem, _, _ := strings.Cut(base, ".")
-		out = append(out, dir+stem)
-	}
-	slices.Sort(out)
-	return slices.Compact(out), nil
+	return infer.Modules(a), nil
 }
 
 // Parted says in which ways a source and a lock no longer go together; none
