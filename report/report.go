@@ -109,14 +109,15 @@ type Identity struct {
 
 // Native is what compiled members tell, and what became of their code.
 type Native struct {
-	Modules   int    `json:"modules"`         // extension modules of the subject
-	Image     string `json:"image,omitempty"` // of PyPA, that they were most likely built in
-	Suite     string `json:"suite,omitempty"` // of Debian, that comes nearest
-	Near      string `json:"near,omitempty"`  // how near, in words
-	Needs     string `json:"needs,omitempty"` // the machine, where it is none with Linux
-	Functions int    `json:"functions"`       // of the members whose code differs
-	Same      int    `json:"same"`            // of them the same on both sides
-	Start     int    `json:"start"`           // of the others those in the C library's start files
+	Modules   int    `json:"modules"`          // extension modules of the subject
+	Image     string `json:"image,omitempty"`  // of PyPA, that they were most likely built in
+	Pinned    string `json:"pinned,omitempty"` // that image as it was usual when the wheel was uploaded
+	Suite     string `json:"suite,omitempty"`  // of Debian, that comes nearest
+	Near      string `json:"near,omitempty"`   // how near, in words
+	Needs     string `json:"needs,omitempty"`  // the machine, where it is none with Linux
+	Functions int    `json:"functions"`        // of the members whose code differs
+	Same      int    `json:"same"`             // of them the same on both sides
+	Start     int    `json:"start"`            // of the others those in the C library's start files
 }
 
 // File is something published beside the report.

@@ -26,7 +26,7 @@ var catalogue = []Cause{
 	{"hostname", "names of machines or users in text", byUndo, "the machine and the user of the build", "record no names of the build machine", "", nil, content},
 	{"license-files", "licence files or License-File lines differ, nothing else", byUndo, "the backend, or files that the source lacks", "name license files in pyproject.toml, and keep them in the sdist", "", []string{"PEP 639"}, form},
 	{"line-endings", "equal but for CR LF and LF", byUndo, "the system, or git's autocrlf", "build on one system, or keep line ends by .gitattributes", "the other line ends", nil, inputs},
-	{"link-target", "other libraries, or other versions of a symbol, are needed", byReading, "what the linker found", "name libraries and their versions in the build", "", nil, inputs},
+	{"link-target", "other libraries, or other versions of a symbol, are needed", byReading, "what the linker found", "name libraries and their versions in the build", "an environment with the same C library and the same libraries", nil, inputs},
 	{"link-time", "the time stamp in the header", byUndo, "the clock of the linker", "link with /Brepro, or --no-insert-timestamp", "the same clock", []string{reproducible + "timestamps/"}, content},
 	{"linker", "a linker names itself, or the sections lie in the order of another one", byReading, "the linker", "pin the linker", "that linker", nil, inputs},
 	{"locale", "the same lines sorted by other rules, or numbers written with another mark", byUndo, "LC_ALL, LANG", "sort by code point; set LC_ALL=C.UTF-8 in the release job", "the same locale", []string{reproducible + "locales/"}, inputs},

@@ -60,7 +60,7 @@ func (a *app) printDiff(d *report.Diff, o *diffOptions) {
 		}
 		fmt.Fprintln(w)
 	}
-	printCauses(w, d.Differences, o.full)
+	printCauses(w, d.Differences, o.full, nil)
 	if d.Code != nil {
 		printCode(w, d.Code, o.full)
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/truewheel/truewheel/compare"
+	"github.com/truewheel/truewheel/compare/cause"
 	"github.com/truewheel/truewheel/report"
 )
 
@@ -163,7 +164,12 @@ func (a *app) printReport(rep *report.Report, v *view) {
 	} else if rep.Failure != nil && strings.Contains(rep.Failure.Detail, "\n") {
 		fmt.Fprintln(w, indent(printable(rep.Failure.Detail)))
 	}
-	printCauses(w, rep.Differences, v.full)
+	printCauses(w, rep.Differences, v.full, func(c cause.Cause) string {
+		if c.Name == "compiler" && rep.Native != nil && rep.Native.Pinned != "" {
+			return "--env oci, the image " + rep.Native.Pinned
+		}
+		return c.Try
+	})
 	printRest(w, rep.Differences, v.full)
 	if rep.Rerun != "" {
 		fmt.Fprintf(w, "  again: %s\n", rep.Rerun)
@@ -234,7 +240,8 @@ func inputs(recipe []report.Input) string {
 }
 
 // printCauses lists causes with what they touch.
-func printCauses(w io.Writer, differences []compare.Difference, full bool) {
+// try says what would bring a rebuilder nearer; nil where nothing is rebuilt.
+func printCauses(w io.Writer, differences []compare.Difference, full bool, try func(cause.Cause) string) {
 	causes := compare.Causes(differences)
 	most := 3
 	if len(causes) > 4 {
@@ -244,6 +251,9 @@ func printCauses(w io.Writer, differences []compare.Difference, full bool) {
 		fmt.Fprintf(w, "  %-20s %s: %s   (%s)\n", g.Cause.Name, touched(g), oneLine(clipped(g.Evidence(), full)), likely(g.Sure))
 		if g.Cause.Fix != "" && !strings.HasPrefix(g.Cause.Fix, "none: ") {
 			fmt.Fprintf(w, "  %-20s fix in the project: %s\n", "", g.Cause.Fix)
+		}
+		if try != nil && try(g.Cause) != "" {
+			fmt.Fprintf(w, "  %-20s to rebuild it: %s\n", "", printable(try(g.Cause)))
 		}
 		if g.Differences[0].Member != "" || len(g.Differences) > 1 || full {
 			printMembers(w, g.Differences, full, most)

@@ -339,7 +339,7 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 	}
 	r.evidence.InImage = r.Environment == lock.OCI
 	if p := infer.Nearest(r.evidence); p != nil {
-		r.report.Native = &report.Native{Modules: len(r.evidence.Native.Modules), Image: p.Image, Suite: p.Suite, Near: p.Near, Needs: p.Needs}
+		r.report.Native = &report.Native{Modules: len(r.evidence.Native.Modules), Image: p.Image, Pinned: p.Pinned, Suite: p.Suite, Near: p.Near, Needs: p.Needs}
 	}
 	if r.target.Git != nil && r.target.Source != nil {
 		return true, r.againstSdist(ctx)
