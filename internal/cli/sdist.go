@@ -89,7 +89,7 @@ func (a *app) sdist(ctx context.Context, o *sdistOptions, text string) error {
 	if err != nil {
 		return err
 	}
-	if b.Root, err = a.trustedRoot(&o.rootFlags); err != nil {
+	if b.Root, err = a.trustedRoot(&o.rootFlags, b.Supply.Pythons); err != nil {
 		return err
 	}
 	b.Environment = o.env
