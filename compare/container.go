@@ -334,6 +334,9 @@ func (c *comparison) writers(both []pair, add adder) {
 		parts = append(parts, fmt.Sprintf("%s %s against %s", f.name, orNothing(clip(f.a)), orNothing(clip(f.b))))
 	}
 	name := "zip-writer"
+	if strings.HasPrefix(c.a.Tree.Kind, "tar") && strings.HasPrefix(c.b.Tree.Kind, "tar") {
+		name = "tar-writer"
+	}
 	if len(found) == 1 && found[0].name == "gzip time" {
 		name = "source-date"
 		if c.a.Tree.Kind == "gz" { // a file of its own holds its own time

@@ -1,6 +1,7 @@
 package compare_test
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"context"
@@ -11,9 +12,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/truewheel/truewheel/compare"
 	"github.com/truewheel/truewheel/compare/cause"
+	"github.com/truewheel/truewheel/compare/tree"
 	"github.com/truewheel/truewheel/wheel"
 	"github.com/truewheel/truewheel/wheel/deflate"
 )
@@ -71,6 +74,39 @@ func compared(t testing.TB, a, b string, enc wheel.Encoders) *compare.Result {
 	return r
 }
 
+// tars compares two tars of one file that have other headers.
+func tars(t *testing.T, x, y tar.Header) *compare.Result {
+	t.Helper()
+	var sides []compare.Side
+	for _, h := range []tar.Header{x, y} {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		h.Name, h.Mode, h.Size = "top/a", 0o644, 1
+		if h.ModTime.IsZero() {
+			h.ModTime = time.Unix(1, 0)
+		}
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		tr, err := tree.Open(t.Context(), "x.tar", bytes.NewReader(b.Bytes()), int64(b.Len()), tree.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		sides = append(sides, compare.Side{Name: "x.tar", Tree: tr})
+	}
+	r, err := compare.Trees(t.Context(), sides[0], sides[1], compare.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 // Each cause is named, first, and none that is not there.
 func TestPlanted(t *testing.T) {
 	enc, err := deflate.New(t.Context())
@@ -107,6 +143,15 @@ func TestPlanted(t *testing.T) {
 			}
 		})
 	}
+	t.Run("tar-writer", func(t *testing.T) {
+		r := tars(t, tar.Header{Uid: 1000, Uname: "someone"}, tar.Header{Format: tar.FormatPAX, ModTime: time.Unix(1, 5e8)})
+		if got := r.Causes(); len(got) != 1 || got[0] != "tar-writer" {
+			t.Errorf("causes %v: %+v", got, r.Differences)
+		}
+		for _, c := range r.Causes() {
+			named[c] = true
+		}
+	})
 	for _, c := range cause.Catalogue() {
 		if !named[c.Name] {
 			t.Errorf("no pair shows %s", c.Name)

@@ -47,6 +47,7 @@ var catalogue = []Cause{
 	{"signature", "signatures of code or RECORD", byUndo, "a private key", "sign beside the file, not in it", "", nil, derived},
 	{"source-date", "one time of all entries, or of all generated ones", byUndo, "SOURCE_DATE_EPOCH, or the clock", "set SOURCE_DATE_EPOCH to the commit's time", "that epoch", []string{"https://reproducible-builds.org/specs/source-date-epoch/"}, pack + 5},
 	{"strip", "symbols on one side only", "all else is equal", "strip, or -s", "strip in the build, or never", "", nil, form},
+	{"tar-writer", "owners, format, fractions of seconds, or the header of the compressed file", byUndo, "who packed it, and as whom", "use a backend that writes owner 0 and one time for all, or set SOURCE_DATE_EPOCH", "", []string{reproducible + "archives/"}, pack + 4},
 	{"time-zone", "all times are shifted by the same quarter hours", byUndo, "TZ: zip holds local times", "set TZ=UTC in the release job", "that zone", []string{reproducible + "timezones/"}, pack + 5},
 	{"umask", "modes differ by the bits of a umask", byUndo, "the umask", "set umask 022 in the release job", "that umask", nil, pack + 3},
 	{"vendored-library", "libraries that a repair tool copied in have other names or contents", byReading, "auditwheel, delocate, delvewheel, and what they found", "pin the image, and the libraries in it", "that image", nil, inputs},

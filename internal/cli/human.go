@@ -39,7 +39,11 @@ func (a *app) verdictLine(rep *report.Report) string {
 		if len(rep.Replayed) == 0 {
 			return line + "  same sha256, by an input that no publisher sets (extensions dropped from setup())"
 		}
-		return line + "  same contents; same sha256 after replaying of the zip: " + strings.Join(rep.Replayed, ", ")
+		what := "the zip"
+		if !strings.HasSuffix(rep.Subject.Filename, ".whl") {
+			what = "the container"
+		}
+		return line + "  same contents; same sha256 after replaying of " + what + ": " + strings.Join(rep.Replayed, ", ")
 	case compare.Failed:
 		return line + "  " + rep.Failure.Class + ": " + printable(firstLine(rep.Failure.Detail))
 	}

@@ -185,7 +185,7 @@ func (a *app) rebuild(ctx context.Context, o *rebuildOptions, given []string) er
 	if err != nil {
 		return err
 	}
-	if b.Root, err = a.trustedRoot(&o.rootFlags); err != nil {
+	if b.Root, err = a.trustedRoot(&o.rootFlags, b.Supply.Pythons); err != nil {
 		return err
 	}
 	b.Environment, b.Image, b.Tries, b.Keep = o.env, b.Supply.From, o.tries, o.keep
@@ -211,14 +211,14 @@ func (a *app) locked(ctx context.Context, b *rebuild.Rebuilder, o *rebuildOption
 		return rebuild.Target{}, err
 	}
 	if len(given) == 0 {
-		return b.FromLock(ctx, l, o.git)
+		return b.FromLock(ctx, l, o.git, o.find)
 	}
 	targets, err := rebuild.Targets(ctx, b.Supply.Client, given[0], rebuild.Choice{File: o.file, All: true})
 	if err != nil {
 		return rebuild.Target{}, err
 	}
 	for _, t := range targets {
-		t.Git = o.git
+		t.Git, t.Find = o.git, o.find
 		if f, err := pypi.ParseWheelFilename(t.Wheel.Filename); err == nil && (o.file != "" || f.Fits(l.Recipe.Target)) {
 			return b.WithLock(ctx, t, l)
 		}

@@ -82,6 +82,7 @@ var projects = []published{
 	{name: "clean", version: "1.0", ownSdist: true, urls: []string{"Source, HOST/clean"}},
 	{name: "evil", version: "1.0", trap: "evil", ownSdist: true, urls: []string{"Source, HOST/evil"}},
 	{name: "gzip", version: "1.0", trap: "gzip", ownSdist: true, urls: []string{"Source, HOST/gzip"}},
+	{name: "changed", version: "1.0", trap: "changed", ownSdist: true, urls: []string{"Source, HOST/changed"}},
 	{name: "untagged", version: "1.0", trap: "checkout", urls: []string{"Source, HOST/untagged"}},
 }
 

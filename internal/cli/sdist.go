@@ -44,8 +44,9 @@ every file that the sdist has and the commit has not, or otherwise, with what it
 is (generated, vendored, unexplained), builds the sdist again from the commit in
 a cage, and compares byte for byte.
 
-Verdicts: reproduced (same name and sha256), differs, failed.
-Exit codes: 0 reproduced, 3 differs, 1 failed, 2 wrong usage.`,
+Verdicts: reproduced (same name and sha256), replayed (the same tar, and another
+gzip of it gives the same sha256), differs, failed.
+Exit codes: 0 reproduced or replayed, 3 differs, 1 failed, 2 wrong usage.`,
 		Example: `  truewheel sdist attrs==25.4.0
   truewheel sdist attrs==25.4.0 --source git+https://host.example/attrs@25.4.0`,
 		Args: args(cobra.ExactArgs(1)),
@@ -80,7 +81,7 @@ func (a *app) sdist(ctx context.Context, o *sdistOptions, text string) error {
 	if err != nil {
 		return err
 	}
-	if b.Root, err = a.trustedRoot(&o.rootFlags); err != nil {
+	if b.Root, err = a.trustedRoot(&o.rootFlags, b.Supply.Pythons); err != nil {
 		return err
 	}
 	b.Environment = o.env

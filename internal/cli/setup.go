@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,16 +101,23 @@ func (a *app) client(ctx context.Context, c *common) (*index.Client, error) {
 type rootFlags struct{ file string }
 
 func (r *rootFlags) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.file, "trusted-root", "", "verify attestations with this trusted_root.json, a `file` (default: $TRUEWHEEL_TRUSTED_ROOT)")
+	cmd.Flags().StringVar(&r.file, "trusted-root", "", "verify attestations with this trusted_root.json, a `file` (default: $TRUEWHEEL_TRUSTED_ROOT, then that of an installed sigstore)")
 }
 
-// trustedRoot reads the root that was given; nil when none was.
-func (a *app) trustedRoot(r *rootFlags) (*provenance.TrustedRoot, error) {
+// trustedRoot reads the root that was given, or the one that the package
+// sigstore of an interpreter here carries; nil when there is none.
+func (a *app) trustedRoot(r *rootFlags, pythons []env.Python) (*provenance.TrustedRoot, error) {
 	name := r.file
 	if name == "" {
 		name, _ = a.lookup("TRUEWHEEL_TRUSTED_ROOT")
 	}
 	if name == "" {
+		name = installedRoot(pythons)
+		if data, err := os.ReadFile(name); err == nil {
+			// One that can't be read is as good as none: nobody asked for it.
+			root, _ := provenance.ParseRoot(data)
+			return root, nil
+		}
 		return nil, nil
 	}
 	data, err := os.ReadFile(name)
@@ -117,6 +125,25 @@ func (a *app) trustedRoot(r *rootFlags) (*provenance.TrustedRoot, error) {
 		return nil, fmt.Errorf("read trusted root: %w", err)
 	}
 	return provenance.ParseRoot(data)
+}
+
+// installedRoot is where the package sigstore keeps its root, "" for nowhere.
+// What it keeps for staging is no root to trust.
+func installedRoot(pythons []env.Python) string {
+	for _, p := range pythons {
+		for _, lib := range []string{"lib/python*/site-packages", "Lib/site-packages"} {
+			names, err := filepath.Glob(filepath.Join(p.Base, lib, "sigstore/_store/*/trusted_root.json"))
+			if err != nil {
+				continue // no pattern of ours is malformed, but a directory's name may look like one
+			}
+			for _, name := range names {
+				if !strings.Contains(filepath.Base(filepath.Dir(name)), "stag") {
+					return name
+				}
+			}
+		}
+	}
+	return ""
 }
 
 // cageFlags are the flags of verbs that build.

@@ -33,6 +33,8 @@ func ReadSdist(name pypi.Name, version pypi.Version, subject, source *sdist.Tree
 // sdistRules are the rules for sdists, in order.
 var sdistRules = []rule{
 	{"resolution date", resolutionDate},
+	{"backend", backendPin},
+	{"setuptools by what METADATA tells", setuptoolsPin},
 	{"python", pythonVersion},
 	{"front end", frontEnd},
 	{"times", sdistTimes},

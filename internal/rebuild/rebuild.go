@@ -62,9 +62,11 @@ type Target struct {
 	Path   string      // of the wheel, when it is at hand already
 	Source *pypi.File  // nil: the release has no source distribution
 	Git    *git.Source // build from this commit, and not from Source
-	Find   Find        // whether to look for the commit where Git is nil
-	Notes  []string
-	Lock   *lock.Lock // use this and infer nothing
+	// Sibling is a wheel of the release where Wheel is an sdist; nil for none.
+	Sibling *pypi.File
+	Find    Find // whether to look for the commit where Git is nil
+	Notes   []string
+	Lock    *lock.Lock // use this and infer nothing
 }
 
 // Find says when a repository is looked for.

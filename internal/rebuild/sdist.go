@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/truewheel/truewheel/compare"
@@ -18,6 +19,7 @@ import (
 	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
 	"github.com/truewheel/truewheel/report"
+	"github.com/truewheel/truewheel/wheel"
 )
 
 // SdistTarget finds the sdist of NAME==VERSION. Target.Wheel is the sdist.
@@ -38,6 +40,15 @@ func SdistTarget(ctx context.Context, c *index.Client, text string) (Target, err
 		return Target{}, &NoFileError{fmt.Sprintf("%s==%s has no source distribution", name, version)}
 	}
 	t := Target{Name: name, Wheel: pypi.BestSdist(sdists), Find: FindAlways}
+	if len(wheels) > 0 {
+		// The smallest does: all were made with one backend, as a rule.
+		t.Sibling = &wheels[0]
+		for i, w := range wheels {
+			if w.Size >= 0 && w.Size < t.Sibling.Size {
+				t.Sibling = &wheels[i]
+			}
+		}
+	}
 	t.describe(page, nil)
 	return t, nil
 }
@@ -142,7 +153,42 @@ func (r *run) fetchBoth(ctx context.Context) (ok bool, err error) {
 		return false, err
 	}
 	r.evidence = infer.ReadSdist(r.target.Name, version, r.published.Tree, r.source.Tree, r.target.Wheel.UploadTime)
+	if err := r.generator(ctx); err != nil {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		r.note("which version of the backend made the release's wheel can't be told: %v", err)
+	}
 	return true, r.against(ctx, r.published, r.target.Wheel)
+}
+
+// generator reads off a wheel of the release which backend made it: an sdist does not say.
+func (r *run) generator(ctx context.Context) error {
+	if r.target.Sibling == nil {
+		return nil
+	}
+	at, err := r.Supply.Client.Fetch(ctx, *r.target.Sibling)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(at)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	a, err := wheel.Open(r.target.Sibling.Filename, f, info.Size(), r.Wheel)
+	if err != nil {
+		return err
+	}
+	e, err := infer.Read(ctx, a, nil, r.target.Sibling.UploadTime)
+	if err == nil {
+		r.evidence.Generator = e.Generator
+	}
+	return err
 }
 
 // againstSdist compares the release's sdist with the commit that the wheel is built from.
@@ -238,6 +284,16 @@ func (r *run) compareSdist(ctx context.Context, a *attempt) error {
 		a.Result.Differences = []compare.Difference{{Kind: "container", Where: "stream", Cause: "deflate-encoder", Detail: "all files and headers are equal, and the compressed streams are not"}}
 	}
 	a.Result.Verdict = compare.Differs
+	if a.Name != r.target.Wheel.Filename || slices.ContainsFunc(a.Result.Differences, func(d compare.Difference) bool { return d.Kind != "container" }) {
+		return nil
+	}
+	encoder, ok, err := regzip(ctx, r.path, r.target.Wheel.SHA256, a.wheel, r.Encoders)
+	if err != nil {
+		return fmt.Errorf("compress the tar of %s as the published one was: %w", a.Name, err)
+	}
+	if ok {
+		a.Result.Verdict, a.Result.Replayed = compare.Replayed, []string{"gzip header", "deflate " + encoder}
+	}
 	return nil
 }
 

@@ -276,8 +276,8 @@ func fromSum(ctx context.Context, c *index.Client, filename, at, from, sum strin
 }
 
 // FromLock is the target of a lock that names its subject. A lock of a commit
-// needs to be told where the repository is.
-func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock, from *git.Source) (Target, error) {
+// needs to be told where the repository is, or that it is to be looked for.
+func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock, from *git.Source, find Find) (Target, error) {
 	if l.Subject == nil {
 		return Target{}, errors.New("the lock names no published wheel to compare with: give NAME==VERSION beside it")
 	}
@@ -285,7 +285,7 @@ func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock, from *git.Source
 	if err != nil {
 		return Target{}, err
 	}
-	t := Target{Name: w.Name, Git: from}
+	t := Target{Name: w.Name, Git: from, Find: find}
 	if t.Path, err = b.Supply.Locate(ctx, string(w.Name), *l.Subject); err != nil {
 		return t, err
 	}
@@ -300,11 +300,11 @@ func (b *Rebuilder) FromLock(ctx context.Context, l *lock.Lock, from *git.Source
 func (b *Rebuilder) WithLock(ctx context.Context, t Target, l *lock.Lock) (Target, error) {
 	t.Lock = l
 	switch {
-	case l.Commit != nil && t.Git == nil:
+	case l.Commit != nil && t.Git == nil && t.Find != FindAlways:
 		return t, fmt.Errorf("the lock is of commit %s: say where it is with --source git+URL@%s", l.Commit.ID[:12], l.Commit.ID)
 	case l.Commit != nil:
 		return t, nil // compared when it was fetched
-	case t.Git != nil:
+	case t.Git != nil || t.Find == FindAlways:
 		return t, errors.New("the lock is not of a commit: leave --source out")
 	case l.Source == nil:
 		return t, errors.New("the lock is of a checkout, which only `truewheel build` can build")

@@ -72,6 +72,18 @@ func TestCommit(t *testing.T) {
 	if err != nil || again.Source != nil || *again.Commit != *l.Commit || !bytes.Equal(first, must(again.Marshal())) {
 		t.Errorf("%v\n%s", err, first)
 	}
+	for text, want := range map[string]string{"git = 'hidden'": "hidden", "git = 'present'": "", "": "", "git = 'maybe'": "error"} {
+		got := "error"
+		if l, err := lock.Parse(bytes.Replace(first, []byte("git = 'present'"), []byte(text), 1)); err == nil {
+			got = l.Recipe.SourceGit
+			if back := must(l.Marshal()); want == "hidden" && !bytes.Contains(back, []byte(text)) {
+				t.Errorf("%s is lost:\n%s", text, back)
+			}
+		}
+		if got != want {
+			t.Errorf("%q: %q, not %q", text, got, want)
+		}
+	}
 	for _, c := range []lock.Commit{{ID: "v1"}, {ID: strings.Repeat("0a", 20), Subdirectory: "../x"}, {ID: strings.Repeat("0a", 20), Subdirectory: "/x"}} {
 		l.Commit = &c
 		if _, err := l.Marshal(); err == nil {
