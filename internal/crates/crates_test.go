@@ -142,3 +142,20 @@ func TestUnpack(t *testing.T) {
 		t.Error("one name twice was unpacked")
 	}
 }
+
+// What is read out of any Cargo.lock is safe as a name of a directory.
+func FuzzParse(f *testing.F) {
+	f.Add([]byte("[[package]]\nname = \"x\"\nversion = \"1.0.0\"\nsource = \"registry+https://example.org/i\"\nchecksum = \"" + sum + "\"\n"))
+	f.Add([]byte("[[package]]\nname = \"../x\"\nversion = \"1.0.0/..\"\nsource = \"sparse+x\"\nchecksum = \"00\"\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		crates, err := Parse(data)
+		if err != nil && crates != nil {
+			t.Error("an error and crates")
+		}
+		for _, k := range crates {
+			if !filepath.IsLocal(k.Name+"-"+k.Version) || strings.ContainsAny(k.Name+k.Version, "/\\\x00") || len(k.SHA256) != 64 {
+				t.Errorf("%+v", k)
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -38,4 +39,22 @@ func TestFindProviders(t *testing.T) {
 			t.Errorf("%s: %q, want %q", what, got, want)
 		}
 	}
+}
+
+// Whatever a mirror serves, what comes out is a package's name.
+func FuzzFindProviders(f *testing.F) {
+	f.Add([]byte(contentsText))
+	f.Add([]byte("usr/include/yaml.h \t ../x,libdevel/-y,\x00\n"))
+	wants := []Want{{"yaml.h", []string{"usr/include/yaml.h", "usr/include/**/yaml.h"}}}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		found, err := findProviders(bytes.NewReader(data), wants)
+		if err != nil {
+			return
+		}
+		for what, p := range found {
+			if what != "yaml.h" || !packageName.MatchString(p.pkg) {
+				t.Errorf("%q: %+v", what, p)
+			}
+		}
+	})
 }
