@@ -50,23 +50,31 @@ func (j *Job) Resolve(ctx context.Context) error {
 	if err := j.resolve(ctx, nil); err != nil {
 		return err
 	}
-	cargo := filepath.Join(j.Root, "usr/bin/cargo")
-	if _, err := os.Stat(cargo); j.Root == "" || err != nil {
-		return nil
-	}
 	var err error
-	if j.crates, err = j.Source.crates(); err != nil || len(j.crates) == 0 {
-		return err
+	j.crates, err = Crates(ctx, j.Supply, j.Root, j.Source)
+	return err
+}
+
+// Crates brings the crates into the store that a source's Cargo.locks name.
+// There are none where the root has no cargo that could use them.
+func Crates(ctx context.Context, supply *env.Supply, root string, source *Source) ([]crates.Crate, error) {
+	cargo := filepath.Join(root, "usr/bin/cargo")
+	if _, err := os.Stat(cargo); root == "" || err != nil {
+		return nil, nil
+	}
+	out, err := source.crates()
+	if err != nil || len(out) == 0 {
+		return nil, err
 	}
 	home := os.Getenv("CARGO_HOME")
 	if dir, err := os.UserHomeDir(); home == "" && err == nil {
 		home = filepath.Join(dir, ".cargo")
 	}
 	find := func() (string, error) { return crates.FindIndex(home, cargo) }
-	if err := crates.Fetch(ctx, j.Supply.Client, find, j.crates); err != nil {
-		return &Failure{Class: "resolve", Detail: err.Error()}
+	if err := crates.Fetch(ctx, supply.Client, find, out); err != nil {
+		return nil, &Failure{Class: "resolve", Detail: err.Error()}
 	}
-	return nil
+	return out, nil
 }
 
 func (j *Job) resolve(ctx context.Context, extra []string) error {

@@ -9,8 +9,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
+	"github.com/truewheel/truewheel/internal/build"
 	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/recipe/lock"
 )
@@ -47,7 +49,39 @@ func (w *Workshop) inputs(ctx context.Context, l *lock.Lock) ([]string, error) {
 		_, err := w.Supply.Deb(ctx, d)
 		errs = append(errs, err)
 	}
-	return sums, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	crates, err := w.crates(ctx, l)
+	return append(sums, crates...), err
+}
+
+// crates are the sums of those that the source of a lock names: it is a
+// source distribution, and its Cargo.lock has their sha256.
+func (w *Workshop) crates(ctx context.Context, l *lock.Lock) ([]string, error) {
+	rust := slices.ContainsFunc(l.Environment.Debs, func(d lock.Deb) bool { return d.Name == "cargo" }) || l.Environment.Kind == lock.OCI
+	if l.Source == nil || !rust {
+		return nil, nil
+	}
+	at, err := w.Supply.Locate(ctx, project(l.Source.PURL), *l.Source)
+	if err != nil {
+		return nil, err
+	}
+	source, err := build.OpenSource(ctx, l.Source.Filename, "", at, w.Sdist)
+	if err != nil {
+		return nil, err
+	}
+	defer source.Close()
+	root, err := w.Supply.Root(ctx, l.Environment)
+	if err != nil {
+		return nil, err
+	}
+	named, err := build.Crates(ctx, w.Supply, root, source)
+	var sums []string
+	for _, k := range named {
+		sums = append(sums, k.SHA256)
+	}
+	return sums, err
 }
 
 // Fetch brings everything that a lock names into the store and says how many files.
