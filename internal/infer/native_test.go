@@ -21,7 +21,7 @@ func compiled(t *testing.T, filename string, change func(*native.Image)) *Eviden
 		Producers: []string{"GNU C17 14.2.1 20250110 (Red Hat 14.2.1-7) -mtune=generic -march=x86-64 -g -O3 -fwrapv -fPIC"},
 		Dirs:      []string{"/project", "src/demo.c"}, Imports: []string{"malloc@GLIBC_2.2.5", "memcpy@GLIBC_2.14", "PyList_New"}, RunPath: []string{"$ORIGIN/../demo.libs"},
 		Annobin:  []string{"running gcc 8.5.0 20210514"},
-		Sections: []native.Section{{Name: ".rodata", Kind: native.ReadOnly, Bytes: []byte("x\x00/opt/_internal/cpython-3.11.13/include\x00_cython_3_1_4\x00/tmp/build-env-m273bhe1/lib/x.h\x00/root/.cargo/registry/src/host-0123456789abcdef/pyo3-0.22.2/src/lib.rs\x00/io/libyaml/src/api.c\x00")}},
+		Sections: []native.Section{{Name: ".rodata", Kind: native.ReadOnly, Bytes: []byte("x\x00/opt/_internal/cpython-3.11.13/include\x00_cython_3_1_4\x00/tmp/build-env-m273bhe1/lib/x.h\x00/home/ci/.cargo/registry/src/host-0123456789abcdef/pyo3-0.22.2/src/lib.rs\x00/io/libyaml/src/api.c\x00")}},
 	}
 	if change != nil {
 		change(im)
