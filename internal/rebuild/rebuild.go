@@ -230,7 +230,7 @@ func (r *run) do(ctx context.Context) error {
 	if r.target.Lock != nil {
 		tries = 1
 	}
-	for n := 0; n < tries; n++ {
+	for n := 1; ; {
 		a, err := r.try(ctx, rec, len(r.tried))
 		if err != nil {
 			return err
@@ -244,10 +244,9 @@ func (r *run) do(ctx context.Context) error {
 			return err
 		} else if supplied != "" && len(r.tried) < tries+maxSupplied {
 			change = supplied
-			n-- // it was not the recipe's fault
-			continue
+			continue // it was not the recipe's fault
 		}
-		if a.Class == "timeout" || n+1 == tries {
+		if a.Class == "timeout" || n == tries {
 			break
 		}
 		var known []infer.Attempt
@@ -259,6 +258,7 @@ func (r *run) do(ctx context.Context) error {
 			break
 		}
 		rec, change = next, reason
+		n++
 	}
 	for _, w := range why {
 		r.report.Recipe = append(r.report.Recipe, report.Input(w))
