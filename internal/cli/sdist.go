@@ -3,13 +3,9 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -18,7 +14,6 @@ import (
 	"github.com/truewheel/truewheel/compare/source"
 	"github.com/truewheel/truewheel/internal/git"
 	"github.com/truewheel/truewheel/internal/rebuild"
-	"github.com/truewheel/truewheel/internal/store"
 	"github.com/truewheel/truewheel/report"
 )
 
@@ -102,7 +97,7 @@ func (a *app) sdist(ctx context.Context, o *sdistOptions, text string) error {
 	defer outcome.Close()
 	rep := outcome.Report
 	if o.out != "" {
-		if err := writeSdist(o.out, outcome); err != nil {
+		if err := writeOut(o.out, outcome); err != nil {
 			return fmt.Errorf("write results: %w", err)
 		}
 	}
@@ -114,26 +109,6 @@ func (a *app) sdist(ctx context.Context, o *sdistOptions, text string) error {
 		return err
 	}
 	return exit(exitCode(rep.Verdict))
-}
-
-// writeSdist puts everything that belongs to a rebuild of an sdist into dir.
-func writeSdist(dir string, outcome *rebuild.Outcome) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	rep := outcome.Report
-	stem := filepath.Join(dir, rep.Subject.Filename)
-	var errs []error
-	if outcome.Wheel != "" {
-		rep.Rebuilt.Path = filepath.Join(dir, filepath.Base(outcome.Wheel))
-		errs = append(errs, store.CopyFile(outcome.Wheel, rep.Rebuilt.Path))
-	}
-	if outcome.Log != nil {
-		errs = append(errs, store.WriteFile(stem+".log", outcome.Log))
-	}
-	data, err := json.MarshalIndent(rep, "", "  ")
-	errs = append(errs, err, store.WriteFile(stem+".report.json", append(data, '\n')))
-	return errors.Join(errs...)
 }
 
 // printSource says what the sdist has that the commit has not. Of what is

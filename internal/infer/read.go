@@ -27,17 +27,11 @@ func Read(ctx context.Context, subject *wheel.Archive, source *sdist.Tree, uploa
 	if err != nil {
 		return nil, err
 	}
-	text, err := subject.ReadFile(dir+"/WHEEL", maxMetadata)
-	if err != nil {
+	if e.Generator, e.Texts["WHEEL"], err = Generator(subject); err != nil {
 		return nil, err
 	}
-	e.Texts["WHEEL"] = string(text)
-	for line := range strings.Lines(string(text)) {
-		if v, ok := strings.CutPrefix(line, "Generator:"); ok {
-			e.Generator = strings.TrimSpace(v)
-		}
-	}
-	if text, err = subject.ReadFile(dir+"/METADATA", maxMetadata); err != nil {
+	text, err := subject.ReadFile(dir+"/METADATA", maxMetadata)
+	if err != nil {
 		return nil, err
 	}
 	e.Metadata = string(text)
@@ -74,6 +68,24 @@ func Read(ctx context.Context, subject *wheel.Archive, source *sdist.Tree, uploa
 	}
 	e.Native, err = readNative(subject, e)
 	return e, err
+}
+
+// Generator is what WHEEL says made a wheel, "" when it does not, and all its text.
+func Generator(subject *wheel.Archive) (name, text string, err error) {
+	dir, err := subject.DistInfo()
+	if err != nil {
+		return "", "", err
+	}
+	data, err := subject.ReadFile(dir+"/WHEEL", maxMetadata)
+	if err != nil {
+		return "", "", err
+	}
+	for line := range strings.Lines(string(data)) {
+		if v, ok := strings.CutPrefix(line, "Generator:"); ok {
+			name = strings.TrimSpace(v)
+		}
+	}
+	return name, string(data), nil
 }
 
 // readSource fills e.Source and maps contents to files.

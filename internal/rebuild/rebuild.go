@@ -148,15 +148,22 @@ func (r *run) fail(class, format string, args ...any) {
 // Rebuild rebuilds one target. The error is for what stops us (a cancelled
 // context, a broken store); everything about the target stands in the report.
 func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome, error) {
+	return b.begin(ctx, t, ev, func(r *run) (*Outcome, error) {
+		o, err := r.whole(ctx, r.do)
+		if err == nil && r.wantsCommit() {
+			o, err = r.fromCommit(ctx, o)
+		}
+		return o, err
+	})
+}
+
+// begin gives a run its directory, which lives as long as the outcome.
+func (b *Rebuilder) begin(ctx context.Context, t Target, ev Events, do func(*run) (*Outcome, error)) (*Outcome, error) {
 	dir, done, err := b.Supply.Client.Store.TempDir("rebuild")
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Rebuilder: b, target: t, events: ev, dir: dir, report: b.newReport(t)}
-	o, err := r.whole(ctx)
-	if err == nil && r.wantsCommit() {
-		o, err = r.fromCommit(ctx, o)
-	}
+	o, err := do(&run{Rebuilder: b, target: t, events: ev, dir: dir, report: b.newReport(t)})
 	if ctx.Err() != nil {
 		err = ctx.Err()
 	}
@@ -169,12 +176,14 @@ func (b *Rebuilder) Rebuild(ctx context.Context, t Target, ev Events) (*Outcome,
 }
 
 // whole does the run and makes its outcome.
-func (r *run) whole(ctx context.Context) (*Outcome, error) {
+func (r *run) whole(ctx context.Context, do func(context.Context) error) (*Outcome, error) {
 	started := time.Now()
-	err := r.do(ctx)
+	err := do(ctx)
 	report.Since(started, &r.report.Timings.Total)
-	if r.source != nil {
-		r.source.Close()
+	for _, s := range []*build.Source{r.source, r.published} {
+		if s != nil {
+			s.Close()
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -648,12 +657,8 @@ func (r *run) compare(ctx context.Context, a *attempt) error {
 		a.Class, a.Detail = "build", "the wheel that was built is refused: "+err.Error()
 		return ctx.Err()
 	}
-	bySum := map[[32]byte]bool{}
-	for _, e := range r.source.Tree.Entries {
-		bySum[e.SHA256] = true
-	}
 	a.Result, err = compare.Wheels(ctx, r.subject, rebuilt, compare.Options{
-		Scalar: a.Recipe.Scalar(), InSource: func(sum [32]byte) bool { return bySum[sum] },
+		Scalar: a.Recipe.Scalar(), InSource: r.inSource(),
 		SubjectSHA256: r.target.Wheel.SHA256, RebuiltSHA256: a.sha256, Encoders: r.Encoders,
 	})
 	if err != nil {
@@ -665,6 +670,15 @@ func (r *run) compare(ctx context.Context, a *attempt) error {
 		}
 	}
 	return nil
+}
+
+// inSource tells whether the source has a file of a sum.
+func (r *run) inSource() func(sum [32]byte) bool {
+	has := map[[32]byte]bool{}
+	for _, e := range r.source.Tree.Entries {
+		has[e.SHA256] = true
+	}
+	return func(sum [32]byte) bool { return has[sum] }
 }
 
 // outcome fills the report from the best try.

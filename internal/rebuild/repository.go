@@ -109,7 +109,7 @@ func (r *run) fromCommit(ctx context.Context, first *Outcome) (*Outcome, error) 
 	if err := os.Mkdir(again.dir, 0o755); err != nil {
 		return nil, err
 	}
-	second, err := again.whole(ctx)
+	second, err := again.whole(ctx, again.do)
 	if err != nil {
 		return nil, err
 	}

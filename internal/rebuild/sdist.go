@@ -57,30 +57,10 @@ func SdistTarget(ctx context.Context, c *index.Client, text string) (Target, err
 // from, and compares both: the sdist with the commit file by file, and the
 // sdist with the one that was built, byte for byte. The error is as for [Rebuilder.Rebuild].
 func (b *Rebuilder) RebuildSdist(ctx context.Context, t Target, version string, ev Events) (*Outcome, error) {
-	dir, done, err := b.Supply.Client.Store.TempDir("rebuild")
-	if err != nil {
-		return nil, err
-	}
-	r := &run{Rebuilder: b, target: t, events: ev, dir: dir, report: b.newReport(t)}
-	r.report.Subject.Version = version
-	started := time.Now()
-	err = r.doSdist(ctx)
-	report.Since(started, &r.report.Timings.Total)
-	for _, s := range []*build.Source{r.source, r.published} {
-		if s != nil {
-			s.Close()
-		}
-	}
-	if ctx.Err() != nil {
-		err = ctx.Err()
-	}
-	if err != nil {
-		done()
-		return nil, err
-	}
-	o := &Outcome{Report: r.report, close: done}
-	r.outcome(o)
-	return o, nil
+	return b.begin(ctx, t, ev, func(r *run) (*Outcome, error) {
+		r.report.Subject.Version = version
+		return r.whole(ctx, r.doSdist)
+	})
 }
 
 func (r *run) doSdist(ctx context.Context) error {
@@ -95,22 +75,18 @@ func (r *run) doSdist(ctx context.Context) error {
 	for _, w := range why {
 		r.report.Recipe = append(r.report.Recipe, report.Input(w))
 	}
-	change := "inferred from the evidence"
-	tries := []func(recipe.Recipe) (recipe.Recipe, string){
-		func(rec recipe.Recipe) (recipe.Recipe, string) { return rec, change },
-		func(rec recipe.Recipe) (recipe.Recipe, string) {
-			rec.SourceGit = recipe.Hidden
-			return rec, "without .git, as in an export of the commit"
-		},
-	}
-	for n, next := range tries {
-		with, change := next(rec)
-		a, err := r.try(ctx, with, n)
+	hidden := rec
+	hidden.SourceGit = recipe.Hidden
+	for n, try := range []struct {
+		recipe recipe.Recipe
+		change string
+	}{{rec, "inferred from the evidence"}, {hidden, "without .git, as in an export of the commit"}} {
+		a, err := r.try(ctx, try.recipe, n)
 		if err != nil {
 			return err
 		}
 		r.tried = append(r.tried, a)
-		r.record(a, change)
+		r.record(a, try.change)
 		if a.Class == "self-input" || a.Class == "timeout" || a.Result != nil && a.Result.Equal == a.Result.Members {
 			break // no other input of the source gives more
 		}
@@ -184,10 +160,7 @@ func (r *run) generator(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	e, err := infer.Read(ctx, a, nil, r.target.Sibling.UploadTime)
-	if err == nil {
-		r.evidence.Generator = e.Generator
-	}
+	r.evidence.Generator, _, err = infer.Generator(a)
 	return err
 }
 
@@ -265,12 +238,8 @@ func (r *run) compareSdist(ctx context.Context, a *attempt) error {
 		return ctx.Err()
 	}
 	defer closeY()
-	bySum := map[[32]byte]bool{}
-	for _, e := range r.source.Tree.Entries {
-		bySum[e.SHA256] = true
-	}
 	a.Result, err = compare.Trees(ctx, compare.Side{Name: r.target.Wheel.Filename, Tree: x}, compare.Side{Name: a.Name, Tree: y}, compare.Options{
-		Scalar: true, InSource: func(sum [32]byte) bool { return bySum[sum] }, SubjectSHA256: r.target.Wheel.SHA256, RebuiltSHA256: a.sha256,
+		Scalar: true, InSource: r.inSource(), SubjectSHA256: r.target.Wheel.SHA256, RebuiltSHA256: a.sha256,
 	})
 	if err != nil {
 		return err
