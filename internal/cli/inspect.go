@@ -162,7 +162,7 @@ func (in *inspection) fill(e *infer.Evidence, haveSource bool) {
 	in.Members = len(e.Members)
 	if e.Native != nil {
 		in.modules = len(e.Native.Modules)
-		in.Native, in.Place = e.Native.Marks, infer.Nearest(e)
+		in.Native, in.Place = e.Native.Marks, e.Place
 	}
 	if haveSource {
 		_, in.Recipe = infer.Recipe(e)

@@ -253,7 +253,7 @@ func (a *app) abroad(ctx context.Context, w *project.Workshop, o *lockOptions, w
 		if err != nil {
 			return err
 		}
-		if p := infer.Nearest(e); p != nil {
+		if p := e.Place; p != nil {
 			fmt.Fprintf(a.stdout, "%s\n  published on %s\n", printable(t.Wheel.Filename), printable(p.Needs))
 		}
 		break

@@ -27,6 +27,7 @@ type Evidence struct {
 	Texts     map[string]string
 	Source    Source
 	Native    *Native // nil for a wheel for every platform
+	Place     *Place  // where it was made; nil as Native is
 	InImage   bool    // it is to be built in an image of PyPA, which has its own compiler and flags
 }
 

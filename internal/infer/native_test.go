@@ -34,6 +34,7 @@ func compiled(t *testing.T, filename string, change func(*native.Image)) *Eviden
 	if slices.ContainsFunc(name.Platform, portable) {
 		e.Native.Repairer = recipe.Auditwheel
 	}
+	e.Place = nearest(e)
 	return e
 }
 
@@ -87,7 +88,7 @@ func TestPlace(t *testing.T) {
 		{"demo-1.0-cp311-cp311-macosx_11_0_arm64.whl", nil, "macos", "", "", ""},
 		{"demo-1.0-cp311-cp311-win_amd64.whl", nil, "windows", "", "", ""},
 	} {
-		p := Nearest(compiled(t, test.file, test.change))
+		p := compiled(t, test.file, test.change).Place
 		if p.System != test.system || p.Image != test.image || p.Suite != test.suite || p.Compiler != test.compiler {
 			t.Errorf("%s: %+v", test.file, p)
 		}

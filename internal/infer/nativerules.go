@@ -15,7 +15,7 @@ func nativePython(e *Evidence) (version, why string) {
 	if e.Native == nil {
 		return "", ""
 	}
-	p, tag := Nearest(e), pythonOfTag(e)
+	p, tag := e.Place, pythonOfTag(e)
 	if e.InImage {
 		return tag, "the tag"
 	}
@@ -155,7 +155,7 @@ func compilerFlags(e *Evidence, r *recipe.Recipe) []Reason {
 
 // compiler: of the suite's compilers the one that comes nearest.
 func compiler(e *Evidence, r *recipe.Recipe) []Reason {
-	p := Nearest(e)
+	p := e.Place
 	if p == nil || e.InImage || p.Suite == "" || suiteCompiler(p.Suite) == p.Compiler || suitePython(p.Suite) != r.Python {
 		return nil
 	}

@@ -23,30 +23,28 @@ type Place struct {
 	Needs    string `json:"needs"`    // what a machine has to have to build it, where that is no Linux
 }
 
-// Nearest finds the place of a native wheel; nil for one for every platform.
-func Nearest(e *Evidence) *Place {
+// nearest finds the place of a native wheel; nil for one for every platform.
+func nearest(e *Evidence) *Place {
 	n := e.Native
 	if n == nil {
 		return nil
 	}
 	p := &Place{}
 	platform := e.Filename.Platform[len(e.Filename.Platform)-1]
-	switch {
-	case strings.HasPrefix(platform, "macosx_"):
-		p.System = "macos"
+	switch p.System = system(platform); p.System {
+	case macOS:
 		parts := strings.SplitN(platform, "_", 4)
 		p.Machine = parts[len(parts)-1]
 		p.Needs = n.needs("a Mac ("+p.Machine+")", pythonOfTag(e))
 		return p
-	case strings.HasPrefix(platform, "win"):
-		p.System, p.Machine = "windows", map[string]string{"win32": "x86"}[platform]
+	case windows:
+		p.Machine = map[string]string{"win32": "x86"}[platform]
 		if p.Machine == "" {
 			p.Machine = strings.TrimPrefix(platform, "win_")
 		}
 		p.Needs = n.needs("a Windows machine ("+p.Machine+")", pythonOfTag(e))
 		return p
 	}
-	p.System = "linux"
 	p.image(e)
 	for _, m := range debian.Machines {
 		if strings.HasSuffix(platform, "_"+m) {
@@ -63,7 +61,7 @@ func (p *Place) Elsewhere() error {
 	switch {
 	case p == nil:
 		return nil
-	case p.System != "linux":
+	case p.System != linux:
 		return fmt.Errorf("it is built on %s", p.Needs)
 	case p.Machine != "" && p.Machine != debian.Machines[debian.Machine()]:
 		return fmt.Errorf("it is built on a machine of type %s, and this is %s", p.Machine, debian.Machines[debian.Machine()])
@@ -128,15 +126,28 @@ func visualStudio(linker string) string {
 
 // Abroad reports whether a target, "cp311-macosx_11_0_arm64", is of a system
 // that no environment here has, and which.
-func Abroad(target string) (system string, abroad bool) {
-	platform := target[strings.LastIndexByte(target, '-')+1:]
-	switch {
-	case strings.HasPrefix(platform, "macosx_"):
+func Abroad(target string) (name string, abroad bool) {
+	switch s := system(target[strings.LastIndexByte(target, '-')+1:]); s {
+	case macOS:
 		return "macOS", true
-	case strings.HasPrefix(platform, "win"):
+	case windows:
 		return "Windows", true
 	}
 	return "", false
+}
+
+// The systems of platform tags.
+const linux, macOS, windows = "linux", "macos", "windows"
+
+// system is that of a platform tag; what is of no other is taken for Linux.
+func system(platform string) string {
+	switch {
+	case strings.HasPrefix(platform, "macosx_"):
+		return macOS
+	case strings.HasPrefix(platform, "win"):
+		return windows
+	}
+	return linux
 }
 
 // pythonOfTag is the minor version that the tag names, the oldest that it

@@ -66,8 +66,11 @@ func Read(ctx context.Context, subject *wheel.Archive, source *sdist.Tree, uploa
 			e.Texts[entry.Name] = string(data)
 		}
 	}
-	e.Native, err = readNative(subject, e)
-	return e, err
+	if e.Native, err = readNative(subject, e); err != nil {
+		return nil, err
+	}
+	e.Place = nearest(e)
+	return e, nil
 }
 
 // Generator is what WHEEL says made a wheel, "" when it does not, and all its text.

@@ -51,6 +51,7 @@ func Best(tried []Attempt) int {
 // says why; it returns nothing when it does not know better.
 type remedy struct {
 	name  string
+	pure  bool // it is for wheels for every platform alone: the tag of others says what it would change
 	apply func(*Evidence, Attempt) []change
 }
 
@@ -60,18 +61,18 @@ type change struct {
 }
 
 var remedies = []remedy{
-	{"compiled parts after a failure", compiledParts},
-	{"python after a failure", otherPython},
-	{"front end after a failure", otherFrontEnd},
-	{"setuptools after a failure", olderSetuptools},
-	{"extensions", dropExtensions},
-	{"python tag", tagFromName},
-	{"line ends", otherLineEnds},
-	{"hash seed", hashSeed},
-	{"python by a text", otherMinor},
-	{"setuptools by METADATA", metadataSetuptools},
-	{"front end", legacyFrontEnd},
-	{"version control", hideGit},
+	{"compiled parts after a failure", false, compiledParts},
+	{"python after a failure", true, otherPython},
+	{"front end after a failure", true, otherFrontEnd},
+	{"setuptools after a failure", true, olderSetuptools},
+	{"extensions", false, dropExtensions},
+	{"python tag", false, tagFromName},
+	{"line ends", true, otherLineEnds},
+	{"hash seed", false, hashSeed},
+	{"python by a text", true, otherMinor},
+	{"setuptools by METADATA", false, metadataSetuptools},
+	{"front end", true, legacyFrontEnd},
+	{"version control", false, hideGit},
 }
 
 // Retry is a better recipe after those that were tried, and what is other in
@@ -79,6 +80,9 @@ var remedies = []remedy{
 func Retry(e *Evidence, tried []Attempt) (r recipe.Recipe, why string, ok bool) {
 	best := tried[Best(tried)]
 	for _, rem := range remedies {
+		if rem.pure && e.Native != nil {
+			continue
+		}
 		for _, c := range rem.apply(e, best) {
 			if !slices.ContainsFunc(tried, func(a Attempt) bool { return reflect.DeepEqual(a.Recipe, c.recipe) }) {
 				return c.recipe, c.why, true
@@ -119,9 +123,6 @@ func compiledParts(e *Evidence, a Attempt) []change {
 }
 
 func otherPython(e *Evidence, a Attempt) []change {
-	if e.Native != nil {
-		return nil // its tag says which
-	}
 	if a.Class != "resolve" && a.Class != "build" && a.Class != "python-missing" {
 		return nil
 	}
@@ -145,7 +146,7 @@ func otherPython(e *Evidence, a Attempt) []change {
 }
 
 func otherFrontEnd(e *Evidence, a Attempt) []change {
-	if a.Class != "build" || e.Source.SetupPy == "" || e.Native != nil {
+	if a.Class != "build" || e.Source.SetupPy == "" {
 		return nil
 	}
 	r := clone(a.Recipe)
@@ -154,7 +155,7 @@ func otherFrontEnd(e *Evidence, a Attempt) []change {
 }
 
 func olderSetuptools(e *Evidence, a Attempt) []change {
-	if a.Class != "build" || e.Source.SetupPy == "" || e.Native != nil {
+	if a.Class != "build" || e.Source.SetupPy == "" {
 		return nil
 	}
 	r := clone(a.Recipe)
@@ -186,7 +187,7 @@ func tagFromName(e *Evidence, a Attempt) []change {
 }
 
 func otherLineEnds(e *Evidence, a Attempt) []change {
-	if a.Result == nil || e.Native != nil || !slices.Contains(a.Result.Causes(), "line-endings") {
+	if a.Result == nil || !slices.Contains(a.Result.Causes(), "line-endings") {
 		return nil
 	}
 	r := clone(a.Recipe)
@@ -195,7 +196,7 @@ func otherLineEnds(e *Evidence, a Attempt) []change {
 }
 
 func legacyFrontEnd(e *Evidence, a Attempt) []change {
-	if a.Result == nil || e.Native != nil || e.Source.Declared || e.Source.SetupPy == "" || a.Recipe.Mode == recipe.SetupPy {
+	if a.Result == nil || e.Source.Declared || e.Source.SetupPy == "" || a.Recipe.Mode == recipe.SetupPy {
 		return nil
 	}
 	r := clone(a.Recipe)
@@ -263,8 +264,8 @@ func find(lines []string, prefix string) string {
 var minorInText = regexp.MustCompile(`3\.[0-9]{1,2}`)
 
 // otherMinor: texts that differ only in Python's minor version tell which one it was.
-func otherMinor(e *Evidence, a Attempt) []change {
-	if a.Result == nil || e.Native != nil {
+func otherMinor(_ *Evidence, a Attempt) []change {
+	if a.Result == nil {
 		return nil
 	}
 	for _, d := range a.Result.Differences {

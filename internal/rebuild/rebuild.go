@@ -349,7 +349,7 @@ func (r *run) fetch(ctx context.Context) (ok bool, err error) {
 		return false, nil
 	}
 	r.evidence.InImage = r.Environment == lock.OCI
-	if p := infer.Nearest(r.evidence); p != nil {
+	if p := r.evidence.Place; p != nil {
 		r.report.Native = &report.Native{Modules: len(r.evidence.Native.Modules), Image: p.Image, Pinned: p.Pinned, Suite: p.Suite, Near: p.Near, Needs: p.Needs}
 	}
 	if r.target.Git != nil && r.target.Source != nil {
@@ -536,7 +536,7 @@ func (r *run) interpreter(ctx context.Context, rec recipe.Recipe) (python env.Py
 	}
 	python, ok := env.Nearest(r.Supply.Pythons, want)
 	suite, packaged := debian.SuiteFor(rec.Python)
-	place := infer.Nearest(r.evidence)
+	place := r.evidence.Place
 	if err := place.Elsewhere(); err != nil && r.target.Lock == nil {
 		return python, "", "machine", err
 	}
