@@ -5,6 +5,7 @@ package pypi
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -83,6 +84,18 @@ func (w WheelFilename) Fits(target string) bool {
 	return slices.ContainsFunc(w.Platform, func(p string) bool {
 		return p == platform || strings.HasPrefix(p, family) && strings.HasSuffix(p, "_"+machine)
 	})
+}
+
+var policyTag = regexp.MustCompile(`^(?:many|musl)linux_([0-9]+)_([0-9]+)_`)
+
+// PolicyVersion is the version of the C library in a platform tag (PEP 600,
+// PEP 656), "2.28" of manylinux_2_28_x86_64; "" where it has none, as the
+// older names have.
+func PolicyVersion(platform string) string {
+	if m := policyTag.FindStringSubmatch(platform); m != nil {
+		return m[1] + "." + m[2]
+	}
+	return ""
 }
 
 // BestSdist is, of the source distributions of a release, of which there is at

@@ -33,3 +33,14 @@ func TestFits(t *testing.T) {
 		}
 	}
 }
+
+func TestPolicyVersion(t *testing.T) {
+	for platform, want := range map[string]string{
+		"manylinux_2_28_x86_64": "2.28", "musllinux_1_2_aarch64": "1.2", "manylinux_2_17_i686": "2.17",
+		"manylinux2014_x86_64": "", "manylinux_x86_64": "", "linux_x86_64": "", "macosx_11_0_arm64": "", "win_amd64": "", "any": "",
+	} {
+		if got := pypi.PolicyVersion(platform); got != want {
+			t.Errorf("%s: %q", platform, got)
+		}
+	}
+}

@@ -28,6 +28,7 @@ import (
 	"github.com/truewheel/truewheel/internal/crates"
 	"github.com/truewheel/truewheel/internal/env"
 	"github.com/truewheel/truewheel/internal/sandbox"
+	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
 )
 
@@ -196,10 +197,10 @@ func (s Spec) job(in insidePaths) job {
 // platform is the platform tag of a target that names a C library's version.
 func platform(target string) string {
 	p := target[strings.LastIndexByte(target, '-')+1:]
-	if _, rest, ok := strings.Cut(p, "linux_"); ok && rest != "" && rest[0] >= '0' && rest[0] <= '9' {
-		return p
+	if pypi.PolicyVersion(p) == "" {
+		return ""
 	}
-	return ""
+	return p
 }
 
 // buildEnv is the whole environment of the hooks, sorted.

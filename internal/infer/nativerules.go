@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/truewheel/truewheel/internal/debian"
+	"github.com/truewheel/truewheel/pypi"
 	"github.com/truewheel/truewheel/recipe"
 )
 
@@ -34,7 +35,7 @@ func repair(e *Evidence, r *recipe.Recipe) []Reason {
 	r.Repair = recipe.Auditwheel
 	platform := e.Filename.Platform[0]
 	for _, p := range e.Filename.Platform {
-		if policyVersion(platform) == "" || policyVersion(p) != "" && lessVersion(policyVersion(platform), policyVersion(p)) {
+		if pypi.PolicyVersion(platform) == "" || pypi.PolicyVersion(p) != "" && lessVersion(pypi.PolicyVersion(platform), pypi.PolicyVersion(p)) {
 			platform = p
 		}
 	}
@@ -45,16 +46,6 @@ func repair(e *Evidence, r *recipe.Recipe) []Reason {
 	}
 	r.Constraints = append(r.Constraints, recipe.Auditwheel+"=="+n.Repaired)
 	return append(why, reason("repair", recipe.Auditwheel+" "+n.Repaired, "its bill of materials")...)
-}
-
-var policyTag = regexp.MustCompile(`^(?:many|musl)linux_([0-9]+)_([0-9]+)_`)
-
-// policyVersion is the C library's version in a platform tag, "2.28"; "" where it has none.
-func policyVersion(platform string) string {
-	if m := policyTag.FindStringSubmatch(platform); m != nil {
-		return m[1] + "." + m[2]
-	}
-	return ""
 }
 
 var limitedSetting = regexp.MustCompile(`py[-_]limited[-_]api["']?\s*[:=]\s*["']?cp3`)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/truewheel/truewheel/internal/debian"
 	"github.com/truewheel/truewheel/internal/oci"
+	"github.com/truewheel/truewheel/pypi"
 )
 
 // Place says where a native wheel was made, as far as it tells, and what
@@ -174,7 +175,7 @@ func (p *Place) image(e *Evidence) {
 	var newest oci.Policy
 	var machine string
 	for _, tag := range e.Filename.Platform {
-		if v := policyVersion(tag); v != "" && !lessVersion(v, newest.Version) {
+		if v := pypi.PolicyVersion(tag); v != "" && !lessVersion(v, newest.Version) {
 			// A policy without images of its own is met by one with a newer C library.
 			newest = oci.Policy{Libc: "glibc", Version: v}
 			if strings.HasPrefix(tag, "musl") {

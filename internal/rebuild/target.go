@@ -183,9 +183,10 @@ func rank(filename string) int {
 		rank += 100
 	}
 	for _, p := range w.Platform {
-		if parts := strings.Split(p, "_"); len(parts) > 3 && parts[0] == "manylinux" {
-			if minor, err := strconv.Atoi(parts[2]); err == nil {
-				rank += min(9, minor/5)
+		if version := pypi.PolicyVersion(p); version != "" && strings.HasPrefix(p, "many") {
+			_, minor, _ := strings.Cut(version, ".")
+			if n, err := strconv.Atoi(minor); err == nil {
+				rank += min(9, n/5)
 			}
 			break
 		}
