@@ -3,6 +3,7 @@ package rebuild
 import (
 	"context"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 // looked are the words in which tools say that a file is missing, and where
 // it would lie; %s is what the words name, ARCH the architecture's directory.
+// Where the words name nothing the path has the name.
 var looked = []struct {
 	words *regexp.Regexp
 	paths []string
@@ -30,10 +32,9 @@ var looked = []struct {
 	{regexp.MustCompile(`Program '?([a-z][a-z0-9_.+-]+)'? (?:not found|found: NO)`), []string{"usr/bin/%s"}},
 	{regexp.MustCompile(`command '([a-z][a-z0-9_.+-]+)' failed: No such file`), []string{"usr/bin/%s"}},
 	{regexp.MustCompile(`Unknown compiler\(s\): \[\['([a-z][a-z0-9_.+-]+)'`), []string{"usr/bin/%s"}},
-	{regexp.MustCompile(`can't find Rust (c)ompiler`), []string{"usr/bin/rust%s"}},
+	{regexp.MustCompile(`can't find Rust compiler`), []string{"usr/bin/rustc"}},
 	{regexp.MustCompile("The system library `([A-Za-z0-9_.+-]+)` required by crate"), []string{"usr/lib/ARCH/pkgconfig/%s.pc"}},
-	{regexp.MustCompile(`Could not find directory of OpenSSL installation[^\x00]{0,40}()`), []string{"usr/lib/ARCH/pkgconfig/openssl.pc%s"}},
-	{regexp.MustCompile(`(?:CM|cm)(ake) (?:is )?(?:unavailable|not found)`), []string{"usr/bin/cm%s"}},
+	{regexp.MustCompile(`(?:CM|cm)ake (?:is )?(?:unavailable|not found)`), []string{"usr/bin/cmake"}},
 	{regexp.MustCompile(`(cargo)[,\w ]* is not installed or is not on PATH`), []string{"usr/bin/%s"}},
 }
 
@@ -42,13 +43,16 @@ func wants(log, triplet string) []debian.Want {
 	var out []debian.Want
 	for _, l := range looked {
 		for _, m := range l.words.FindAllStringSubmatch(log, 64) {
-			name := strings.TrimPrefix(m[1], "./")
+			name := path.Base(l.paths[0])
+			if len(m) > 1 {
+				name = strings.TrimPrefix(m[1], "./")
+			}
 			if name == "" || strings.Contains(name, "..") || slices.ContainsFunc(out, func(w debian.Want) bool { return w.What == name }) || len(out) == 16 {
 				continue
 			}
 			w := debian.Want{What: name}
 			for _, p := range l.paths {
-				w.Paths = append(w.Paths, fmt.Sprintf(strings.ReplaceAll(p, "ARCH", triplet), name))
+				w.Paths = append(w.Paths, strings.NewReplacer("ARCH", triplet, "%s", name).Replace(p))
 			}
 			out = append(out, w)
 		}
