@@ -66,11 +66,7 @@ func Crates(ctx context.Context, supply *env.Supply, root string, source *Source
 	if err != nil || len(out) == 0 {
 		return nil, err
 	}
-	home := os.Getenv("CARGO_HOME")
-	if dir, err := os.UserHomeDir(); home == "" && err == nil {
-		home = filepath.Join(dir, ".cargo")
-	}
-	find := func() (string, error) { return crates.FindIndex(home, cargo) }
+	find := func() (string, error) { return crates.FindIndex(supply.CargoHome, cargo) }
 	if err := crates.Fetch(ctx, supply.Client, find, out); err != nil {
 		return nil, &Failure{Class: "resolve", Detail: err.Error()}
 	}

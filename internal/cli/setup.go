@@ -214,6 +214,11 @@ func (a *app) rebuilder(ctx context.Context, c *common, cage *cageFlags, m *mirr
 		Limits: sandbox.Limits{Time: cage.timeout, Memory: cage.memory, Processes: cage.processes, Disk: cage.disk},
 		Wheel:  c.wheelLimits(), Sdist: c.sdistLimits(),
 	}
+	if b.Supply.CargoHome, _ = a.lookup("CARGO_HOME"); b.Supply.CargoHome == "" {
+		if home, ok := a.lookup("HOME"); ok {
+			b.Supply.CargoHome = filepath.Join(home, ".cargo")
+		}
+	}
 	b.Git = &git.Fetcher{Store: st, Environ: a.environ, MaxSize: c.maxSize, Offline: c.offline}
 	// It lives as long as the process.
 	if b.Encoders, err = deflate.NewCached(ctx, c.codeCache()); err != nil {

@@ -6,7 +6,7 @@
 // archive (keyring.pgp, the package debian-archive-keyring), is for the suite
 // that was asked for, and has not expired. Packages are what the index names
 // by sha256. Maintainer scripts are never run: [Unpack] makes what a build
-// needs of their effects, and says so (docs/environments.md).
+// needs of their effects, and says so (docs/native.md).
 package debian
 
 import (

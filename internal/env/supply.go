@@ -35,6 +35,8 @@ type Supply struct {
 	Images  *oci.Fetcher
 	From    *oci.Reference // where the images of locks are; nil: registries are asked
 	Pythons []Python       // of this machine
+	// CargoHome is the directory of the user's cargo configuration; it need not be there.
+	CargoHome string
 
 	mu     sync.Mutex // guards what follows
 	suites map[string]lock.Environment
